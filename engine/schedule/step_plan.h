@@ -1,0 +1,43 @@
+// What one step computes, in the host's words. Made by the Scheduler, consumed by the model runner; knows no device.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "kernels/step_view.h"
+#include "kernels/backend.h"
+
+namespace penstock {
+
+// An input id that the host does not know yet: the slot's last sampled token, which is on the device.
+constexpr int32_t input_from_slot(int32_t slot) { return ~slot; }
+
+struct PlanRow {
+  int32_t slot = 0;            // device slot of the sequence, in [0, max_batch)
+  int32_t first_token = 0;     // index into StepPlan::input_ids; its tokens are contiguous
+  int32_t num_tokens = 0;      // new tokens, >= 1
+  int32_t first_position = 0;  // of the first new token in its sequence
+  int32_t first_block = 0;     // index into StepPlan::block_tables
+  int32_t num_blocks = 0;      // enough for first_position + num_tokens
+};
+
+struct StepPlan {
+  uint64_t id = 0;                     // ascending from 1
+  int32_t micro_batch = 0;             // pipeline stages will need it
+  std::vector<PlanRow> rows;
+  std::vector<int32_t> input_ids;      // [tokens] >= 0, or input_from_slot(slot)
+  std::vector<int32_t> block_tables;   // of all rows, one after the other
+  std::vector<HeadRow> head;           // wanted logits, in the order of their tokens
+  std::vector<int32_t> head_tokens;    // [head] index into input_ids of the token whose logits each one wants
+  std::vector<BlockCopy> copies;       // to be done before the step, in every layer
+  int64_t num_prefill_tokens = 0;      // of rows that are not decoding; for the report
+
+  int64_t num_tokens() const { return static_cast<int64_t>(input_ids.size()); }
+  bool empty() const { return rows.empty(); }
+};
+
+struct StepResult {
+  uint64_t id = 0;                     // of the plan
+  std::vector<HeadResult> head;        // one for each StepPlan::head
+};
+
+}  // namespace penstock

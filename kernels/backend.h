@@ -1,0 +1,174 @@
+// The ops. CPU (kernels/cpu) and CUDA (kernels/cuda) fulfil this one contract, and the decoder above is written once.
+//
+// Every verb is enqueued on the backend's stream and sees the effects of the verbs before it. On the CPU a verb has run
+// when it returns. Verbs check dimensions (Error(internal) names the one that disagrees) but not the contents of device
+// arrays. One thread calls a backend; several backends may live in one process, one a rank.
+//
+// Shape words: tokens, hidden, heads, kv_heads, head_dim, vocab as in design.md §9; heads and kv_heads are this rank's.
+#pragma once
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "kernels/device_buffer.h"
+#include "kernels/step_view.h"
+#include "kernels/tensor.h"
+
+namespace penstock {
+
+// A matrix [out_features, in_features] in the layout that the backend's matmul likes best. Owns its memory.
+struct Weight {
+  DeviceBuffer storage;
+  DType dtype = DType::bf16;  // as stored: f32 or bf16
+  int64_t out_features = 0;
+  int64_t in_features = 0;
+};
+
+// Rows of a checkpoint's matrix in host memory, as the file has them.
+struct HostMatrix {
+  const void* data = nullptr;
+  DType dtype = DType::bf16;   // f32, f16 or bf16
+  int64_t rows = 0, cols = 0;
+  int64_t row_stride = 0;      // elements
+};
+
+struct Embed {
+  Tensor out;                  // [tokens, hidden]
+  const Weight& table;         // [vocab of this rank, hidden]
+  int64_t first_id;            // the id of the table's row 0; ids outside the table give a row of zeros
+  const int32_t* last_tokens;  // [slots]
+  StepView step;
+};
+
+struct Matmul {                // out = x · weightᵀ + bias (+ out)
+  Tensor out;                  // [tokens, out_features]
+  Tensor x;                    // [tokens, in_features]
+  const Weight& weight;
+  const float* bias = nullptr; // [out_features]
+  bool accumulate = false;     // add to what out holds
+};
+
+struct RmsNorm {
+  Tensor out;                  // [tokens, hidden]; may be x itself
+  Tensor x;                    // [tokens, hidden]
+  const float* weight;         // [hidden]
+  float eps;
+};
+
+struct AddRmsNorm {            // residual += x; out = rms_norm(residual)
+  Tensor out;                  // [tokens, hidden]; may be x itself
+  Tensor residual;             // [tokens, hidden], updated
+  Tensor x;                    // [tokens, hidden]
+  const float* weight;
+  float eps;
+};
+
+struct QkNormRopeStore {       // q and k: norm, rotate; k and v: into their blocks
+  Tensor qkv;                  // [tokens, (heads + 2 kv_heads) head_dim]; the q part is rewritten in place
+  int64_t heads;
+  const float* q_norm = nullptr;     // [head_dim], RMS norm of each head before RoPE; null: none
+  const float* k_norm = nullptr;
+  float norm_eps = 0;
+  const float* rope = nullptr; // [positions, head_dim]: cos of the head_dim/2 angles, then their sin; null: no RoPE.
+                               // Rotates (i, i + head_dim/2), as Hugging Face does.
+  KvCache cache;
+  StepView step;
+};
+
+struct PagedAttention {        // causal; every row's keys and values are in the cache, the new ones too
+  Tensor out;                  // [tokens, heads head_dim]; padding tokens get zeros
+  Tensor qkv;                  // as left by qk_norm_rope_store
+  int64_t heads;
+  float scale;                 // of q·k, usually head_dim^-1/2
+  int64_t window = 0;          // a token sees itself and the window - 1 before it; 0: all
+  float soft_cap = 0;          // cap tanh(s / cap); 0: none
+  KvCache cache;
+  StepView step;
+};
+
+struct SiluMul {               // out = silu(gate) * up
+  Tensor out;                  // [tokens, mlp]
+  Tensor gate_up;              // [tokens, 2 mlp]: gate, then up
+};
+
+struct GatherRows {
+  Tensor out;                  // [rows, hidden]
+  Tensor x;                    // [tokens, hidden]
+  const int32_t* indices;      // [rows]
+};
+
+struct Head {                  // for sample and score: rows of the other kind are left alone
+  Tensor logits;               // [rows, vocab], f32
+  const HeadRow* rows;         // [rows]
+  HeadResult* results;         // [rows]
+  int32_t* last_tokens;        // [slots], written by sample
+};
+
+struct BlockCopy { int32_t from, to; };
+
+struct CopyBlocks {            // copy-on-write: whole blocks of one layer's K and V
+  KvCache cache;
+  std::span<const BlockCopy> copies;  // host memory
+};
+
+// A recorded sequence of verbs over fixed buffers.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  virtual void replay() = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // --- memory -------------------------------------------------------------------------------------------------------
+  virtual DType activation_dtype() const = 0;   // of hidden states and logits' inputs
+  virtual DType kv_dtype() const = 0;
+  virtual int64_t memory_bytes() const = 0;     // what the device can still give now
+  virtual DeviceBuffer allocate(int64_t bytes) = 0;  // 128-byte aligned, contents undefined. Error(no_device) when full
+  virtual void upload(void* device, const void* host, int64_t bytes) = 0;
+  virtual void download(void* host, const void* device, int64_t bytes) = 0;  // complete on return
+  virtual void fill_zero(void* device, int64_t bytes) = 0;
+  virtual void synchronize() = 0;
+
+  // --- weights ------------------------------------------------------------------------------------------------------
+  // `checkpoint`: the dtype in the file; the backend chooses what it stores. store_weight may be called from several
+  // threads for different rows. weight_bytes says what allocate_weight would take.
+  virtual int64_t weight_bytes(int64_t out_features, int64_t in_features, DType checkpoint) const = 0;
+  virtual Weight allocate_weight(int64_t out_features, int64_t in_features, DType checkpoint) = 0;
+  virtual void store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) = 0;
+
+  // --- graphs -------------------------------------------------------------------------------------------------------
+  // `step` calls verbs on this backend. On CUDA they are captured, not run; on the CPU `step` itself is kept.
+  virtual std::unique_ptr<Graph> record(std::function<void()> step) = 0;
+
+  // --- ops ----------------------------------------------------------------------------------------------------------
+  virtual void embed(const Embed&) = 0;
+  virtual void matmul(const Matmul&) = 0;
+  virtual void rms_norm(const RmsNorm&) = 0;
+  virtual void add_rms_norm(const AddRmsNorm&) = 0;
+  virtual void qk_norm_rope_store(const QkNormRopeStore&) = 0;
+  virtual void paged_attention(const PagedAttention&) = 0;
+  virtual void silu_mul(const SiluMul&) = 0;
+  virtual void gather_rows(const GatherRows&) = 0;
+  // Random numbers by kernels/random.h: the draw depends on (seed, choice, position) and the logits alone.
+  virtual void sample(const Head&) = 0;
+  virtual void score(const Head&) = 0;
+  virtual void copy_blocks(const CopyBlocks&) = 0;
+};
+
+enum class DeviceKind { cpu, cuda };
+
+struct BackendOptions {
+  DeviceKind device = DeviceKind::cpu;
+  int index = 0;                // which GPU
+  DType dtype = DType::f32;     // f32: the reference (CPU only); bf16: the fast mode
+  int threads = 1;              // CPU: workers of this backend, the caller included
+  bool poison_memory = false;   // tests: fresh memory holds NaN
+};
+
+// Errors: Error(no_device) when there is no such device or this build has no support for it.
+std::unique_ptr<Backend> make_backend(const BackendOptions& options);
+
+}  // namespace penstock

@@ -1,0 +1,52 @@
+// The CPU bodies of backend.h's ops, one file each, compiled once for every instruction set (instruction_sets.cmake).
+// cpu_backend.cpp picks the table that the machine can run. All arithmetic is f32 unless `Precision::bf16` is asked for.
+#pragma once
+#include "kernels/backend.h"
+#include "kernels/cpu/thread_pool.h"
+
+namespace penstock::cpu {
+
+// How a bf16 weight meets its f32 input: widened exactly, one order of K for every number of rows (the reference), or
+// with the input rounded to bf16 and pairs summed by the hardware (the fast mode).
+enum class Precision { f32, bf16 };
+
+struct Ops {
+  const char* name;  // of the instruction set
+  void (*embed)(ThreadPool&, const Embed&);
+  void (*matmul)(ThreadPool&, const Matmul&, Precision);
+  void (*rms_norm)(ThreadPool&, const RmsNorm&);
+  void (*add_rms_norm)(ThreadPool&, const AddRmsNorm&);
+  void (*qk_norm_rope_store)(ThreadPool&, const QkNormRopeStore&);
+  void (*paged_attention)(ThreadPool&, const PagedAttention&);
+  void (*silu_mul)(ThreadPool&, const SiluMul&);
+  void (*gather_rows)(ThreadPool&, const GatherRows&);
+  void (*sample)(ThreadPool&, const Head&);
+  void (*score)(ThreadPool&, const Head&);
+  void (*copy_blocks)(ThreadPool&, const CopyBlocks&);
+};
+
+// The best table for this machine; the environment variable PENSTOCK_CPU (avx512, avx2, baseline) can only lower it.
+const Ops& ops();
+
+// Packed weights (layout in packed_weight.h).
+int64_t packed_bytes(int64_t out_features, int64_t in_features, DType dtype);
+void pack_rows(Weight& weight, int64_t first_row, const HostMatrix& part);
+
+}  // namespace penstock::cpu
+
+// Inside an op's file: namespace penstock::cpu::PENSTOCK_ISA { void rms_norm(ThreadPool&, const RmsNorm&) { … } }
+#ifdef PENSTOCK_ISA
+namespace penstock::cpu::PENSTOCK_ISA {
+void embed(ThreadPool&, const Embed&);
+void matmul(ThreadPool&, const Matmul&, Precision);
+void rms_norm(ThreadPool&, const RmsNorm&);
+void add_rms_norm(ThreadPool&, const AddRmsNorm&);
+void qk_norm_rope_store(ThreadPool&, const QkNormRopeStore&);
+void paged_attention(ThreadPool&, const PagedAttention&);
+void silu_mul(ThreadPool&, const SiluMul&);
+void gather_rows(ThreadPool&, const GatherRows&);
+void sample(ThreadPool&, const Head&);
+void score(ThreadPool&, const Head&);
+void copy_blocks(ThreadPool&, const CopyBlocks&);
+}  // namespace penstock::cpu::PENSTOCK_ISA
+#endif

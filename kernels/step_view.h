@@ -1,0 +1,57 @@
+// One step as the device sees it: fixed buffers, padded to a bucket. Plain structs; every pointer is device memory.
+#pragma once
+#include <cstdint>
+
+#include "kernels/tensor.h"
+
+namespace penstock {
+
+// Rows are sequences: row r's new tokens are [row_begin[r], row_begin[r + 1]). A row without tokens is padding, and so
+// is a token whose position is -1: its outputs are never read, and it writes nothing.
+struct StepView {
+  int64_t tokens = 0;                      // the bucket: real tokens first, then padding
+  int64_t rows = 0;                        // capacity: real rows first, then empty ones
+  const int32_t* input_ids = nullptr;      // [tokens] >= 0: the id; < 0: ~slot, whose last sampled token is the id
+  const int32_t* positions = nullptr;      // [tokens] in the sequence, from 0; -1 for padding
+  const int32_t* token_rows = nullptr;     // [tokens] the row it belongs to; 0 for padding
+  const int32_t* row_begin = nullptr;      // [rows + 1] ascending
+  const int32_t* row_context = nullptr;    // [rows] tokens of the sequence once this step is done, the new ones included
+  const int32_t* row_table = nullptr;      // [rows] where the row's block table begins in block_tables
+  const int32_t* block_tables = nullptr;   // block p / block_size of the row holds position p
+};
+
+// One layer's paged KV. k and v: [blocks, kv_heads, block_size, head_dim].
+struct KvCache {
+  void* k = nullptr;
+  void* v = nullptr;
+  DType dtype = DType::f32;  // f32 or bf16
+  int64_t blocks = 0;
+  int64_t kv_heads = 0;
+  int64_t block_size = 0;
+  int64_t head_dim = 0;
+};
+
+// What is wanted of one row of logits. Uploaded as is, so plain and padded to 8 bytes.
+struct HeadRow {
+  int32_t slot = -1;        // sample: where the token goes (last_tokens[slot]); -1 for padding
+  int32_t target = -1;      // >= 0: score this id instead of sampling
+  float temperature = 0;    // 0: greedy
+  float top_p = 1;          // keep the smallest set of ids whose probability reaches it
+  float min_p = 0;          // keep ids with probability >= min_p x the largest
+  int32_t top_k = 0;        // keep the k likeliest; 0: all
+  int32_t position = 0;     // the drawn token's index in its sequence: part of the random key
+  int32_t choice = 0;       // likewise
+  uint64_t seed = 0;        // likewise
+};
+static_assert(sizeof(HeadRow) == 40);
+
+struct HeadResult {
+  static constexpr int32_t kArgmax = 1;     // score: the target has the largest logit (ties: the lowest id is largest)
+  static constexpr int32_t kNonFinite = 2;  // a logit is NaN or infinite upward, or all are -inf: token is -1
+  int32_t token = -1;
+  float logprob = 0;        // of token or target, under the raw logits (no temperature, no filter)
+  int32_t flags = 0;
+};
+static_assert(sizeof(HeadResult) == 12);
+
+}  // namespace penstock
