@@ -11,6 +11,7 @@ namespace penstock {
 
 using Json = nlohmann::json;
 
+// The message is short, valid UTF-8 and free of control characters, whatever the text holds.
 struct JsonError : std::runtime_error {
   JsonError(const std::string& message, size_t offset) : std::runtime_error(message), byte_offset(offset) {}
   size_t byte_offset;  // where parsing stopped, from 0
@@ -21,5 +22,21 @@ struct JsonError : std::runtime_error {
 // `max_depth`, a byte order mark, numbers outside the range of double, invalid UTF-8 and lone surrogates.
 // Errors: JsonError with the byte offset. Memory: proportional to `text`; the stack does not grow with nesting.
 Json parse_json(std::string_view text, int max_depth = 64);
+
+// Receives a text as it is read, for texts that would be too large as values. It may throw to stop.
+class JsonVisitor {
+ public:
+  virtual ~JsonVisitor() = default;
+  virtual void begin(char bracket) = 0;      // '{' or '['
+  virtual void end() = 0;                    // of what was begun last
+  virtual void key(const std::string& name) = 0;
+  virtual void value(const Json& scalar) = 0;  // null, boolean, number or string
+};
+
+// As strict as parse_json, with the same errors. Memory: the keys of the objects that are open, and the longest string.
+void scan_json(std::string_view text, JsonVisitor& visitor, int max_depth = 64);
+
+// `text` as a JSON string for messages: escaped, invalid UTF-8 replaced, cut after about 80 bytes.
+std::string quoted(std::string_view text);
 
 }  // namespace penstock

@@ -1,0 +1,61 @@
+// The engine: a loaded model, a scheduler, and a thread that steps them. Sequences in, finished sequences out.
+#pragma once
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine_config.h"
+#include "engine/model/model_config.h"
+#include "engine/model/model_folder.h"
+#include "engine/schedule/scheduler.h"
+#include "engine/stage_timer.h"
+#include "engine/step/memory_plan.h"
+
+namespace penstock {
+
+struct BucketStats {
+  int64_t bucket = 0;         // tokens
+  int64_t steps = 0;
+  double seconds = 0;
+  int64_t padding_tokens = 0; // of steps x bucket
+};
+
+struct EngineStats {
+  SchedulerStats scheduler;
+  std::vector<BucketStats> buckets;   // ascending, used ones only
+  int64_t prefill_tokens = 0, decode_tokens = 0;  // computed
+  double busy_seconds = 0;            // of the device, in steps
+  double loop_seconds = 0;            // of the engine thread while it had work; idle share = 1 - busy / loop
+  int64_t graphs = 0;                 // captured
+};
+
+class Engine {
+ public:
+  // Loads the weights and starts the engine thread; returns when the first step could run.
+  // `folder.config` decides the shape; with config.random_weights the folder needs no weight files.
+  // Errors: Error(bad_model), Error(not_found), Error(io) as the readers say; Error(no_device) with the memory plan when
+  // it does not fit.
+  Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times);
+  ~Engine();  // stops at the next step; unfinished sequences are dropped
+
+  // Any thread.
+  void add(SequenceInput input);
+  // Sequences that have ended since the last call; waits up to `timeout` for the first. Rethrows what ended the engine
+  // thread (a rank that threw).
+  std::vector<SequenceOutput> take_finished(std::chrono::milliseconds timeout);
+  // Called by the engine thread after something was put where take_finished finds it (or the engine failed); set before
+  // the first add. For main loops that sleep in poll().
+  void on_finished(std::function<void()> notify);
+  // Sequences that never ran are dropped; take_finished gives them with FinishReason::none.
+  void stop_admission();
+
+  const MemoryPlan& memory_plan() const;
+  EngineStats stats() const;   // any thread, any time
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace penstock

@@ -1,0 +1,33 @@
+// How a device's memory is divided, decided before anything large is allocated (design.md §5). Bytes are of one rank.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "engine/engine_config.h"
+#include "engine/model/model_config.h"
+
+namespace penstock {
+
+struct MemoryPlan {
+  int64_t available_bytes = 0;    // what the device could give (x gpu_memory_fraction on CUDA)
+  int64_t weight_bytes = 0;
+  int64_t rope_bytes = 0;         // table of cos and sin
+  int64_t activation_bytes = 0;   // of max_step_tokens, and the head's rows
+  int64_t step_bytes = 0;         // uploaded step buffers and slot state
+  int64_t kv_bytes = 0;           // of all layers
+  int64_t kv_block_bytes = 0;     // of one block in all layers
+  int64_t kv_blocks = 0;
+  int32_t block_size = 0;
+  int32_t max_context = 0;        // tokens
+  int32_t max_batch = 0;
+  int32_t max_step_tokens = 0;
+
+  int64_t total_bytes() const {
+    return weight_bytes + rope_bytes + activation_bytes + step_bytes + kv_bytes;
+  }
+};
+
+// The plan as a small table for people.
+std::string format_memory_plan(const MemoryPlan& plan);
+
+}  // namespace penstock
