@@ -13,6 +13,7 @@ struct Choice {
   std::string text;
   std::vector<int32_t> token_ids;
   std::vector<float> logprobs;       // [token_ids], of the raw logits
+  std::vector<std::string> token_texts;  // [token_ids], where log-probabilities are asked for; else empty
   std::string finish_reason;         // "stop" or "length"
 };
 

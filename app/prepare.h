@@ -1,5 +1,6 @@
 // Request → sequences, and finished sequences → Completion: the pure functions that the worker threads run.
 #pragma once
+#include <limits>
 #include <string>
 #include <variant>
 #include <vector>
@@ -13,6 +14,7 @@ namespace penstock {
 
 struct PrepareOptions {
   int32_t max_context = 0;           // tokens
+  int32_t vocab = std::numeric_limits<int32_t>::max();  // ids must be below: rows of the embedding table
   uint64_t seed = 0;                 // --seed
   std::vector<int32_t> eos_ids;
   bool literal_special_tokens = false;
@@ -23,7 +25,7 @@ struct PreparedRequest {
   Request request;
   Parameters parameters;             // resolved
   std::string request_id;            // "req_" + hash; filled by the caller that knows the model's fingerprint
-  std::string prompt_text;           // rendered, for `penstock tokenize`
+  std::string prompt_text;           // rendered, for `penstock tokenize`; empty where ids are given
   std::vector<std::vector<int32_t>> prompts;   // ids, one a prompt (or one a continuation / window when scoring)
   std::vector<SequenceInput> sequences;        // tag, request: set by the caller. prompts x n
 };

@@ -1,6 +1,7 @@
 // The engine: a loaded model, a scheduler, and a thread that steps them. Sequences in, finished sequences out.
 #pragma once
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>

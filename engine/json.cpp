@@ -63,7 +63,7 @@ class Guard {
   }
   void end() { keys_.pop_back(); }
   void key(const std::string& name) {
-    if (!keys_.back().insert(name).second) throw JsonError("duplicate key " + quoted(name), source_.last_read());
+    if (!keys_.back().insert(name).second) throw JsonError("duplicate key " + quote(name), source_.last_read());
   }
 
  private:
@@ -148,11 +148,18 @@ Json parse_json(std::string_view text, int max_depth) {
   auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
     switch (event) {
       case Json::parse_event_t::object_start:
-      case Json::parse_event_t::array_start: guard.begin(); break;
+      case Json::parse_event_t::array_start:
+        guard.begin();
+        break;
       case Json::parse_event_t::object_end:
-      case Json::parse_event_t::array_end: guard.end(); break;
-      case Json::parse_event_t::key: guard.key(parsed.get_ref<const std::string&>()); break;
-      case Json::parse_event_t::value: break;
+      case Json::parse_event_t::array_end:
+        guard.end();
+        break;
+      case Json::parse_event_t::key:
+        guard.key(parsed.get_ref<const std::string&>());
+        break;
+      case Json::parse_event_t::value:
+        break;
     }
     return true;
   };
@@ -169,7 +176,7 @@ void scan_json(std::string_view text, JsonVisitor& visitor, int max_depth) {
   Json::sax_parse(source.begin(), source.end(), &events);
 }
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   constexpr size_t kLongest = 80;
   bool cut = text.size() > kLongest;
   if (cut) {

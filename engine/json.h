@@ -10,6 +10,7 @@
 namespace penstock {
 
 using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;  // keys in the order of the text; finding one is linear
 
 // The message is short, valid UTF-8 and free of control characters, whatever the text holds.
 struct JsonError : std::runtime_error {
@@ -22,6 +23,9 @@ struct JsonError : std::runtime_error {
 // `max_depth`, a byte order mark, numbers outside the range of double, invalid UTF-8 and lone surrogates.
 // Errors: JsonError with the byte offset. Memory: proportional to `text`; the stack does not grow with nesting.
 Json parse_json(std::string_view text, int max_depth = 64);
+
+// The same, with the keys in the order of the text. Linear in `text`, whatever its number of keys.
+OrderedJson parse_ordered_json(std::string_view text, int max_depth = 64);
 
 // Receives a text as it is read, for texts that would be too large as values. It may throw to stop.
 class JsonVisitor {
@@ -37,6 +41,6 @@ class JsonVisitor {
 void scan_json(std::string_view text, JsonVisitor& visitor, int max_depth = 64);
 
 // `text` as a JSON string for messages: escaped, invalid UTF-8 replaced, cut after about 80 bytes.
-std::string quoted(std::string_view text);
+std::string quote(std::string_view text);
 
 }  // namespace penstock

@@ -75,5 +75,21 @@ inline uint16_t f32_to_bf16(float value) {
   if ((bits & 0x7FFFFFFF) > 0x7F800000) return static_cast<uint16_t>((bits >> 16) | 0x40);
   return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }
+inline float f16_to_f32(uint16_t bits) {
+  uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16, exponent = (bits >> 10) & 31, mantissa = bits & 0x3FF;
+  uint32_t wide;
+  if (exponent == 31) {
+    wide = 0x7F800000 | (mantissa << 13);
+  } else if (exponent != 0) {
+    wide = ((exponent + 112) << 23) | (mantissa << 13);
+  } else {  // zero and subnormals: mantissa x 2^-24, exact in f32
+    float value = static_cast<float>(mantissa) * 0x1p-24f;
+    std::memcpy(&wide, &value, 4);
+  }
+  wide |= sign;
+  float value;
+  std::memcpy(&value, &wide, 4);
+  return value;
+}
 
 }  // namespace penstock

@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <memory>
+#include <utility>
 
 #include "engine/json.h"
 #include "kernels/error.h"
@@ -25,7 +27,7 @@ Error io_error(const std::string& path, const char* verb, int error) {
 
 void check_name(const std::string& folder, const std::string& name) {
   auto refuse = [&](const char* why) {
-    throw Error(ExitCode::bad_model, folder + ": file name " + quoted(name) + " " + why);
+    throw Error(ExitCode::bad_model, folder + ": file name " + quote(name) + " " + why);
   };
   if (name.empty()) refuse("is empty");
   if (name.size() > PATH_MAX) refuse("is too long");
@@ -134,8 +136,8 @@ void FolderFile::read(uint64_t begin, uint64_t size, void* out) const {
 std::string FolderFile::read_text(uint64_t cap) const {
   if (bytes_ == 0) throw Error(ExitCode::bad_model, path_ + ": is empty");
   if (bytes_ > cap)
-    throw Error(ExitCode::bad_model, path_ + ": has " + std::to_string(bytes_) + " bytes; at most " +
-                                         std::to_string(cap) + " are accepted");
+    throw Error(ExitCode::bad_model,
+                path_ + ": has " + std::to_string(bytes_) + " bytes; at most " + std::to_string(cap) + " are accepted");
   std::string text(bytes_, '\0');
   read(0, bytes_, text.data());
   if (auto what = foreign_format(text)) throw Error(ExitCode::bad_model, path_ + ": is " + *what);
@@ -144,7 +146,7 @@ std::string FolderFile::read_text(uint64_t cap) const {
 
 FolderRoot::FolderRoot(const std::string& folder) : path_(folder) {
   while (path_.size() > 1 && path_.ends_with('/')) path_.pop_back();
-  auto refuse = [&](const std::string& why) { throw Error(ExitCode::not_found, quoted(folder) + ": " + why); };
+  auto refuse = [&](const std::string& why) { throw Error(ExitCode::not_found, quote(folder) + ": " + why); };
   if (folder.find('\0') != folder.npos) refuse("not a path");
   auto real = real_path(path_);
   if (!real) refuse(std::string("no such model folder: ") + std::strerror(errno));
@@ -167,14 +169,13 @@ std::optional<FolderFile> FolderRoot::open(const std::string& name) const {
     bool missing = error == ENOENT || error == ENOTDIR;
     if (missing && ::lstat(path.c_str(), &status) != 0) return std::nullopt;
     if (missing) throw Error(ExitCode::bad_model, path + ": is a link to something that does not exist");
-    if (error == ELOOP || error == ENAMETOOLONG)
-      throw Error(ExitCode::bad_model, path + ": " + std::strerror(error));
+    if (error == ELOOP || error == ENAMETOOLONG) throw Error(ExitCode::bad_model, path + ": " + std::strerror(error));
     throw io_error(path, "open", error);
   }
   if (auto relative = relative_to(*real, real_)) return open_beneath(real_, *relative, path);
   if (blobs_)
     if (auto relative = relative_to(*real, *blobs_)) return open_beneath(*blobs_, *relative, path);
-  throw Error(ExitCode::bad_model, path + ": is a link that leaves the model folder (to " + quoted(*real) + ")");
+  throw Error(ExitCode::bad_model, path + ": is a link that leaves the model folder (to " + quote(*real) + ")");
 }
 
 std::optional<std::string> foreign_format(std::string_view first_bytes) {

@@ -45,8 +45,8 @@ class FolderRoot {
   std::optional<FolderFile> open(const std::string& name) const;
 
  private:
-  std::string path_;                 // as given
-  std::string real_;                 // without links
+  std::string path_;                  // as given
+  std::string real_;                  // without links
   std::optional<std::string> blobs_;  // of a Hugging Face cache
 };
 

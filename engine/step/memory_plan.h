@@ -5,6 +5,9 @@
 
 #include "engine/engine_config.h"
 #include "engine/model/model_config.h"
+#include "engine/model/shard_plan.h"
+#include "engine/step/step_buffers.h"
+#include "kernels/backend.h"
 
 namespace penstock {
 
@@ -26,6 +29,14 @@ struct MemoryPlan {
     return weight_bytes + rope_bytes + activation_bytes + step_bytes + kv_bytes;
   }
 };
+
+// Divides what `backend` can give now. Errors: Error(no_device) with the plan that did not fit.
+MemoryPlan plan_memory(const ModelConfig& model, const EngineConfig& config, const ShardPlan& shard,
+                       const Backend& backend);
+
+// The step buffers that the plan pays for, and how many rows of logits exist at once.
+StepCapacity step_capacity(const MemoryPlan& plan);
+int64_t head_rows_at_once(int32_t max_batch);
 
 // The plan as a small table for people.
 std::string format_memory_plan(const MemoryPlan& plan);

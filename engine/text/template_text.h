@@ -27,8 +27,8 @@ class Budget {
  public:
   explicit Budget(const ChatTemplate::Limits& limits);
   void charge(int64_t steps);
-  void charge_bytes(size_t made);            // counts over the whole rendering
-  void check_length(size_t bytes) const;     // of one string
+  void charge_bytes(size_t made);         // counts over the whole rendering
+  void check_length(size_t bytes) const;  // of one string
   size_t max_text_bytes() const { return max_text_bytes_; }
 
  private:
@@ -57,8 +57,8 @@ TextPtr make_text(std::string_view bytes, bool from_request = false);
 TextPtr slice_bytes(Budget& budget, const Text& text, size_t begin, size_t end);  // keeps markup
 
 // UTF-8.
-size_t char_bytes(unsigned char lead);                          // length of the character that starts with `lead`
-int32_t code_point_at(std::string_view text, size_t byte);      // `byte` is at a character's start
+size_t char_bytes(unsigned char lead);                      // length of the character that starts with `lead`
+int32_t code_point_at(std::string_view text, size_t byte);  // `byte` is at a character's start
 void append_utf8(std::string& out, int32_t code_point);
 int64_t count_code_points(std::string_view text);
 size_t byte_of_code_point(std::string_view text, int64_t index);  // clamped to the end

@@ -31,8 +31,8 @@ struct Sequence {
   Kind kind = Kind::list;
   std::vector<Value> elements;
   int depth = 1;
-  std::string shown;            // range: its repr
-  mutable size_t position = 0;  // iterator: the elements before it have been read
+  int64_t start = 0, stop = 0, step = 1;  // range
+  mutable size_t position = 0;            // iterator: the elements before it have been read
 };
 
 struct Dict {
@@ -60,7 +60,7 @@ class Interpreter;
 struct Object {
   virtual ~Object() = default;
   virtual std::string_view type_name() const = 0;
-  virtual std::string repr(int depth) const;
+  virtual void append_repr(TextBuilder& out, int depth) const;
   virtual bool attribute(Interpreter&, std::string_view, Value&) { return false; }
   virtual bool callable() const { return false; }
   virtual Value call(Interpreter&, Args&);
@@ -70,31 +70,30 @@ struct Object {
 constexpr int max_value_depth = 200;
 
 Value make_sequence(Sequence::Kind kind, std::vector<Value> elements);
-inline Value make_list(std::vector<Value> elements) {
-  return make_sequence(Sequence::Kind::list, std::move(elements));
-}
-Value make_dict(std::vector<std::pair<Value, Value>> entries);  // the last of equal keys counts
+inline Value make_list(std::vector<Value> elements) { return make_sequence(Sequence::Kind::list, std::move(elements)); }
+Value make_range(Budget& budget, int64_t start, int64_t stop, int64_t step);  // at most 100,000 elements
+Value make_dict(std::vector<std::pair<Value, Value>> entries);                // the last of equal keys counts
 Value make_undefined(std::string why);
 inline Value text_value(std::string_view bytes) { return make_text(bytes); }
 
 template <typename T>
-const T* get(const Value& value) {
+const T* as(const Value& value) {
   return std::get_if<T>(&value);
 }
 inline const Text* as_text(const Value& value) {
-  auto* text = get<TextPtr>(value);
+  auto* text = as<TextPtr>(value);
   return text ? text->get() : nullptr;
 }
 inline const Sequence* as_sequence(const Value& value) {
-  auto* sequence = get<SequencePtr>(value);
+  auto* sequence = as<SequencePtr>(value);
   return sequence ? sequence->get() : nullptr;
 }
 inline const Dict* as_dict(const Value& value) {
-  auto* dict = get<DictPtr>(value);
+  auto* dict = as<DictPtr>(value);
   return dict ? dict->get() : nullptr;
 }
-inline bool is_undefined(const Value& value) { return get<Undefined>(value) != nullptr; }
-inline bool is_none(const Value& value) { return get<None>(value) != nullptr; }
+inline bool is_undefined(const Value& value) { return as<Undefined>(value) != nullptr; }
+inline bool is_none(const Value& value) { return as<None>(value) != nullptr; }
 bool as_int(const Value& value, int64_t& out);  // int or bool
 bool as_number(const Value& value, double& out);
 
@@ -107,7 +106,7 @@ void require_hashable(const Value& value);
 [[noreturn]] void fail_undefined(const Value& value);
 [[noreturn]] void fail(const std::string& message);
 
-TextPtr to_text(Budget& budget, const Value& value);                  // str(value)
+TextPtr to_text(Budget& budget, const Value& value);                    // str(value)
 void append_repr(TextBuilder& out, const Value& value, int depth = 0);  // repr(value)
 std::string float_repr(double value);
 

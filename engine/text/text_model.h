@@ -20,9 +20,10 @@ class TextModel {
   TextModel(const ModelFolder& folder, const std::string& template_override);
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
-  bool has_chat_template() const { return template_.has_value(); }
+  bool has_chat_template() const { return template_ || tool_template_; }
 
   // messages: an array; tools: an array or null; kwargs: an object (chat_template_kwargs).
+  // With tools, the template named "tool_use" is taken where there is one. kwargs win over special tokens.
   // continue_final_message: the rendered text ends with the last message's content, as transformers cuts it.
   // Errors: TemplateError.
   ChatTemplate::Rendered render_chat(const nlohmann::ordered_json& messages, const nlohmann::ordered_json& tools,
@@ -35,8 +36,11 @@ class TextModel {
   std::optional<int32_t> prefix_token() const { return prefix_token_; }
 
  private:
+  const ChatTemplate& choose_template(bool with_tools) const;
+
   Tokenizer tokenizer_;
-  std::optional<ChatTemplate> template_;
+  std::optional<ChatTemplate> template_, tool_template_;
+  std::string template_names_;             // those that the folder has, for messages
   std::string template_text_;
   nlohmann::ordered_json special_tokens_;  // bos_token, eos_token, … as templates see them
   std::optional<int32_t> prefix_token_;

@@ -24,8 +24,11 @@ class Tokenizer {
   // text: valid UTF-8 (else Error(bad_model) is not thrown but std::invalid_argument). NUL bytes are text.
   // `add_special_tokens`: apply the post-processor (BOS and the like). `literal`: byte ranges [begin, end) of `text`,
   // ascending and disjoint, inside which added-token text is not recognised (--literal-special-tokens).
-  struct Range { size_t begin, end; };
-  std::vector<int32_t> encode(std::string_view text, bool add_special_tokens, std::span<const Range> literal = {}) const;
+  struct Range {
+    size_t begin, end;
+  };
+  std::vector<int32_t> encode(std::string_view text, bool add_special_tokens,
+                              std::span<const Range> literal = {}) const;
 
   // As tokenizers' decode(ids, skip_special_tokens): whole text of `ids`; bytes that are not UTF-8 become U+FFFD.
   // Ids outside the vocabulary give no text.
@@ -37,6 +40,7 @@ class Tokenizer {
   bool is_special(int32_t id) const;
 
  private:
+  friend class Detokenizer;  // decodes as decode() does, but step by step
   struct Impl;
   std::unique_ptr<const Impl> impl_;
 };

@@ -1,5 +1,5 @@
 // The CPU bodies of backend.h's ops, one file each, compiled once for every instruction set (instruction_sets.cmake).
-// cpu_backend.cpp picks the table that the machine can run. All arithmetic is f32 unless `Precision::bf16` is asked for.
+// op_dispatch.cpp picks the table that the machine can run. All arithmetic is f32 unless `Precision::bf16` is asked for.
 #pragma once
 #include "kernels/backend.h"
 #include "kernels/cpu/thread_pool.h"
@@ -28,9 +28,8 @@ struct Ops {
 // The best table for this machine; the environment variable PENSTOCK_CPU (avx512, avx2, baseline) can only lower it.
 const Ops& ops();
 
-// Packed weights (layout in packed_weight.h).
-int64_t packed_bytes(int64_t out_features, int64_t in_features, DType dtype);
-void pack_rows(Weight& weight, int64_t first_row, const HostMatrix& part);
+// Every table that this machine can run, best first.
+std::span<const Ops* const> runnable_ops();
 
 }  // namespace penstock::cpu
 

@@ -49,6 +49,10 @@ class ThreadPool {
     run(part);
   }
 
+  // Memory for one op between its regions; the next call may give the same again. Grows, never shrinks: a steady state
+  // allocates nothing. Page aligned, contents undefined. Called by the thread that calls run().
+  void* scratch(int64_t bytes);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -1,0 +1,70 @@
+#include "app/engine_loader.h"
+
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "app/signals.h"
+
+namespace penstock {
+
+struct EngineLoader::State {
+  std::mutex mutex;
+  bool done = false, abandoned = false;
+  std::unique_ptr<Engine> engine;
+  std::exception_ptr failure;
+  double load_seconds = 0;
+  std::thread thread;
+};
+
+EngineLoader::EngineLoader(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config,
+                           std::shared_ptr<StageTimes> times, std::function<void()> notify)
+    : state_(std::make_shared<State>()) {
+  // The thread owns all that it touches: it may outlive this object.
+  state_->thread =
+      std::thread([state = state_, folder, model, config, times = std::move(times), notify = std::move(notify)] {
+        block_stop_signals();
+        const double start = monotonic_seconds();
+        std::unique_ptr<Engine> engine;
+        std::exception_ptr failure;
+        try {
+          engine = std::make_unique<Engine>(folder, model, config, *times);
+          engine->on_finished(notify);
+        } catch (...) {
+          failure = std::current_exception();
+        }
+        const std::lock_guard lock(state->mutex);
+        if (state->abandoned) return;
+        state->engine = std::move(engine);
+        state->failure = failure;
+        state->load_seconds = monotonic_seconds() - start;
+        state->done = true;
+        notify();
+      });
+}
+
+EngineLoader::~EngineLoader() {
+  std::unique_lock lock(state_->mutex);
+  if (!state_->done) {
+    state_->abandoned = true;
+    state_->thread.detach();
+    return;
+  }
+  lock.unlock();
+  state_->thread.join();
+  state_->engine.reset();
+}
+
+Engine* EngineLoader::get() {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->failure) std::rethrow_exception(state_->failure);
+  return state_->engine.get();
+}
+
+double EngineLoader::load_seconds() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->load_seconds;
+}
+
+}  // namespace penstock

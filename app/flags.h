@@ -1,0 +1,60 @@
+// What the user says on the command line, validated; every subcommand takes the groups of flags that it needs.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "app/request.h"
+#include "engine/engine_config.h"
+
+namespace penstock {
+
+enum class ProgressMode { automatic, bar, log, none };
+
+struct Shard {
+  int64_t index = 0, count = 1;
+  bool takes(int64_t line) const { return (line - 1) % count == index; }
+};
+
+struct ModelFlags {
+  std::string model;          // a Hugging Face model folder
+  std::string chat_template;  // the text of --chat-template FILE; empty: the folder's
+  bool literal_special_tokens = false;
+};
+
+struct SamplingFlags {
+  RequestDefaults defaults;  // `generation` is filled in when the folder is read
+  uint64_t seed = 0;
+};
+
+struct EngineFlags {
+  EngineConfig config;
+  std::optional<DType> dtype;     // absent: auto
+  EngineConfig resolved() const;  // f32 on the CPU, bf16 on CUDA, unless --dtype says otherwise
+};
+
+struct RunFlags {
+  std::string input = "-", output = "-";
+  std::string errors;  // a second output, for error records; empty: none
+  bool overwrite = false, ordered = false, retry_errors = false, timings = false;
+  Shard shard;
+  double grace_seconds = 20;
+};
+
+struct ReportFlags {
+  std::string report;  // a file; empty: none
+  ProgressMode progress = ProgressMode::automatic;
+};
+
+// Each adds flags that write into `flags`, which must outlive the parsing.
+void add_flags(CLI::App& command, ModelFlags& flags);
+void add_flags(CLI::App& command, EngineFlags& flags);
+void add_flags(CLI::App& command, SamplingFlags& flags);
+void add_flags(CLI::App& command, RunFlags& flags);
+void add_flags(CLI::App& command, ReportFlags& flags);
+
+// A number in [low, high]; NaN is in no range.
+CLI::Validator between(double low, double high);
+
+}  // namespace penstock

@@ -1,0 +1,33 @@
+// The report of a run: design.md §8. JSON for programs, a few lines for people.
+#pragma once
+#include <string>
+
+#include "app/run_stats.h"
+#include "engine/engine.h"
+#include "engine/json.h"
+
+namespace penstock {
+
+struct ReportInput {
+  std::string command, model;  // "run", the folder
+  const RunStats& stats;
+  const StageTimes& times;
+  const ModelConfig& config;
+  const EngineConfig& engine_config;
+  const Engine* engine = nullptr;  // null when nothing needed it
+  double load_seconds = 0;
+  double wall_seconds = 0;  // of the whole run
+  double run_seconds = 0;   // of it, with a loaded engine
+  int exit_code = 0;
+};
+
+// What has not been measured is absent, never zero.
+OrderedJson make_report(const ReportInput& input);
+std::string format_summary(const ReportInput& input);
+
+// Whether `path` can be written, without changing it. Errors: Error(cannot_create).
+void check_report_path(const std::string& path);
+// Errors: Error(io).
+void write_report(const OrderedJson& report, const std::string& path);
+
+}  // namespace penstock

@@ -1,0 +1,146 @@
+// `penstock run`: lines in, answers out. Reads as the stages of design.md §1.
+#include <cstdio>
+#include <memory>
+
+#include "app/commands.h"
+#include "app/cpu_limit.h"
+#include "app/fingerprint.h"
+#include "app/input_file.h"
+#include "app/report.h"
+#include "app/run_loop.h"
+#include "app/run_outputs.h"
+
+namespace penstock {
+
+namespace {
+
+struct Options {
+  ModelFlags model;
+  EngineFlags engine;
+  SamplingFlags sampling;
+  RunFlags run;
+  ReportFlags report;
+};
+
+int text_threads() { return std::clamp(usable_cpus() / 4, 1, 8); }
+
+class Run {
+ public:
+  explicit Run(const Options& options)
+      : options_(options), engine_config_(options.engine.resolved()), input_(options.run.input) {}
+
+  ExitCode execute() {
+    read_model_files();
+    if (!options_.report.report.empty()) check_report_path(options_.report.report);
+    RunOutputs outputs(options_.run, options_.report.report, input_);
+    // A fresh job needs the engine for certain: it loads while the tokenizer does.
+    if (outputs.journal().records() == 0) load_engine();
+    const TextSide side(folder_, config_, options_.model, options_.sampling, max_context_);
+
+    stats_.earlier_errors = outputs.journal().errors();
+    if (input_.is_regular() && outputs.journal().records() > 0) {
+      const auto unanswered = outputs.count_unanswered(input_, intake(side, outputs), signals_);
+      if (!unanswered) return finish(ExitCode::stopped_early);
+    }
+    outputs.begin();
+    if (!loader_) load_engine();
+    try {
+      return answer(side, outputs);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::io) outputs.sync();  // what has been written is worth keeping
+      throw;
+    }
+  }
+
+ private:
+  Intake intake(const TextSide& side, RunOutputs& outputs) {
+    return Intake(side, fingerprint_, options_.run.shard, &outputs.journal());
+  }
+
+  void read_model_files() {
+    folder_ = read_model_folder(options_.model.model);
+    config_ = parse_model_config(folder_.config, folder_.generation_config, folder_.path);
+    max_context_ = resolve_max_context(engine_config_, config_);
+    const SafetensorsFolder weights(folder_.path);
+    fingerprint_ = run_fingerprint(folder_, weights, options_.model, options_.sampling, engine_config_, max_context_);
+  }
+
+  void load_engine() {
+    loader_ =
+        std::make_unique<EngineLoader>(folder_, config_, engine_config_, times_, [wake = wake_] { wake->notify(); });
+  }
+
+  ExitCode answer(const TextSide& side, RunOutputs& outputs) {
+    InputReader reader(input_.descriptor(), input_.name(), static_cast<uint64_t>(side.limits.max_line_bytes));
+    Intake lines = intake(side, outputs);
+    TextWorkers workers(text_threads(), side, *times_, *wake_, options_.run.timings);
+    RecordWriter writer(outputs.output(), outputs.errors(), options_.run.ordered, *times_);
+    Progress progress(options_.report.progress, input_.bytes());
+    for (OutputFile* file : {&outputs.output(), outputs.errors()})
+      if (file) file->give_up_when([this] { return signals_.count() > 1; });
+    RunLoop loop({reader, lines, workers, *loader_, writer, signals_, *wake_, progress, stats_, *times_,
+                  options_.run.grace_seconds, start_},
+                 run_limits(engine_config_), items_);
+    const RunEnd end = loop.run();
+    outputs.sync();
+    if (end != RunEnd::answered) return leave(end);
+    outputs.expect_all_ids_seen();
+    expect_every_line_answered(writer);
+    return finish(stats_.errors + stats_.earlier_errors > 0 ? ExitCode::some_records_failed : ExitCode::ok);
+  }
+
+  ExitCode leave(RunEnd end) {
+    const ExitCode code = finish(ExitCode::stopped_early);
+    if (end == RunEnd::stopped) return code;
+    std::fflush(nullptr);
+    ::_exit(static_cast<int>(code));  // sequences are still running: waiting for a step may be what was refused
+  }
+
+  void expect_every_line_answered(const RecordWriter& writer) const {
+    const int64_t wanted = stats_.lines - stats_.other_shards;
+    if (stats_.handled() == wanted && writer.written() == stats_.answered + stats_.errors) return;
+    throw Error(ExitCode::internal, "of " + std::to_string(wanted) + " lines, " + std::to_string(stats_.handled()) +
+                                        " were handled and " + std::to_string(writer.written()) + " records written");
+  }
+
+  ExitCode finish(ExitCode code) {
+    const Engine* engine = loader_ ? loader_->get() : nullptr;
+    const double load = loader_ ? loader_->load_seconds() : 0, wall = monotonic_seconds() - start_;
+    const ReportInput input{
+        "run",       options_.model.model,  stats_, *times_, config_, engine_config_, engine, load, wall,
+        wall - load, static_cast<int>(code)};
+    std::fputs(format_summary(input).c_str(), stderr);
+    if (!options_.report.report.empty()) write_report(make_report(input), options_.report.report);
+    return code;
+  }
+
+  const Options& options_;
+  const EngineConfig engine_config_;
+  const double start_ = monotonic_seconds();
+  StopSignals signals_;
+  InputFile input_;
+  ModelFolder folder_;
+  ModelConfig config_;
+  int32_t max_context_ = 0;
+  Hash128 fingerprint_;
+  std::shared_ptr<StageTimes> times_ = std::make_shared<StageTimes>();
+  std::shared_ptr<WakeUp> wake_ = std::make_shared<WakeUp>();
+  RunStats stats_;
+  RunLoop::Items items_;                  // what the engine's sequences refer to: ends after it
+  std::unique_ptr<EngineLoader> loader_;  // last
+};
+
+}  // namespace
+
+void add_run_command(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("run", "answer the requests of a JSONL file");
+  add_flags(*command, options->model);
+  add_flags(*command, options->run);
+  add_flags(*command, options->sampling);
+  add_flags(*command, options->engine);
+  add_flags(*command, options->report);
+  command->final_callback([options, &chosen] { chosen = [options] { return Run(*options).execute(); }; });
+}
+
+}  // namespace penstock

@@ -1,0 +1,221 @@
+#include "app/run_loop.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace penstock {
+
+namespace {
+
+// A sequence's tag names its request and its place there.
+constexpr int kIndexBits = 24;
+uint64_t make_tag(uint64_t key, size_t index) { return key << kIndexBits | index; }
+
+// Few enough that answers do not queue behind prompts, enough that the workers never wait.
+constexpr int64_t kMaxPreparing = 64;
+
+int64_t bytes_of(const PreparedRequest& prepared) {
+  size_t ids = 0;
+  for (const auto& prompt : prepared.prompts) ids += prompt.size();
+  for (const auto& sequence : prepared.sequences) ids += 2 * sequence.prompt.size();  // the engine's copy as well
+  return static_cast<int64_t>(ids * sizeof(int32_t) + prepared.sequences.size() * sizeof(SequenceInput) +
+                              prepared.prompt_text.size());
+}
+
+}  // namespace
+
+RunLimits run_limits(const EngineConfig& config) {
+  RunLimits limits;
+  limits.requests = limits.sequences = 1024 + 4 * int64_t{config.max_batch};
+  return limits;
+}
+
+RunLoop::RunLoop(const RunParts& parts, const RunLimits& limits, Items& items)
+    : parts_(parts), limits_(limits), items_(items) {}
+
+RunEnd RunLoop::run() {
+  while (true) {
+    if (parts_.signals.count() > 0 && stop_deadline_ == 0) stop();
+    collect_prepared();
+    Engine* engine = parts_.engine.get();
+    if (engine) collect_sequences(*engine);
+    collect_records();
+    take_lines();
+    start_preparing();
+    if (engine) admit(*engine);
+    if (nothing_left()) return dropped_ == 0 && input_done_ ? RunEnd::answered : RunEnd::stopped;
+    const bool out_of_time = stop_deadline_ > 0 && monotonic_seconds() >= stop_deadline_;
+    if (out_of_time || parts_.signals.count() > 1) return RunEnd::cut_short;
+    parts_.progress.update(parts_.stats, parts_.input.bytes_read(), static_cast<int64_t>(items_.size()));
+    sleep();
+  }
+}
+
+bool RunLoop::window_is_open() const {
+  if (stop_deadline_ > 0) return false;
+  if (items_.empty() && parts_.writer.held() == 0) return true;
+  return static_cast<int64_t>(items_.size()) + parts_.writer.held() < limits_.requests &&
+         line_bytes_ + parts_.writer.held_bytes() < limits_.line_bytes;
+}
+
+void RunLoop::take_lines() {
+  const StageTimer timer(parts_.times, Stage::read);
+  while (window_is_open() && !input_done_) {
+    const auto line = parts_.input.next();
+    starved_ = !line;
+    if (starved_) {
+      input_done_ = parts_.input.at_end();
+      return;
+    }
+    take_line(*line);
+  }
+}
+
+void RunLoop::take_line(const InputLine& line) {
+  ++parts_.stats.lines;
+  auto taken = parts_.intake.take(line);
+  if (const PassedOver* why = std::get_if<PassedOver>(&taken)) {
+    ++(*why == PassedOver::answered ? parts_.stats.already_answered : parts_.stats.other_shards);
+    return;
+  }
+  const uint64_t key = next_key_++;
+  if (RefusedLine* refused = std::get_if<RefusedLine>(&taken)) {
+    finish(key, format_error(refused->error, refused->request_id), true);
+    return;
+  }
+  items_[key].line_bytes = static_cast<int64_t>(line.bytes);
+  line_bytes_ += static_cast<int64_t>(line.bytes);
+  to_prepare_.push_back({key, std::move(std::get<NewRequest>(taken))});
+}
+
+void RunLoop::start_preparing() {
+  while (!to_prepare_.empty() && preparing_ < kMaxPreparing && prepared_bytes_ < limits_.prepared_bytes) {
+    Waiting& next = to_prepare_.front();
+    parts_.workers.prepare(next.key, std::move(next.request.request), std::move(next.request.parameters),
+                           std::move(next.request.request_id));
+    to_prepare_.pop_front();
+    ++preparing_;
+  }
+}
+
+void RunLoop::collect_prepared() {
+  for (PreparedItem& done : parts_.workers.take_prepared()) {
+    --preparing_;
+    if (RefusedLine* refused = std::get_if<RefusedLine>(&done.result)) {
+      finish(done.key, format_error(refused->error, refused->request_id), true);
+      continue;
+    }
+    Item& item = items_.at(done.key);
+    item.prepared = std::move(std::get<std::unique_ptr<PreparedRequest>>(done.result));
+    item.prepared_bytes = bytes_of(*item.prepared);
+    prepared_bytes_ += item.prepared_bytes;
+    item.missing = item.prepared->sequences.size();
+    item.outputs.resize(item.missing);
+    if (item.missing == 0)
+      parts_.workers.complete(done.key, *item.prepared, item.outputs);
+    else if (stop_deadline_ > 0)
+      drop(done.key);
+    else
+      to_admit_.push_back(done.key);
+  }
+}
+
+void RunLoop::admit(Engine& engine) {
+  while (!to_admit_.empty()) {
+    const uint64_t key = to_admit_.front();
+    const Item& item = items_.at(key);
+    const auto count = static_cast<int64_t>(item.missing);
+    if (sequences_ > 0 && sequences_ + count > limits_.sequences) return;
+    to_admit_.pop_front();
+    sequences_ += count;
+    for (size_t index = 0; index < item.prepared->sequences.size(); ++index) {
+      SequenceInput input = item.prepared->sequences[index];
+      input.tag = make_tag(key, index);
+      if (input.choice == 0) ++next_request_;  // the choices of one prompt share a number
+      input.request = next_request_;
+      engine.add(std::move(input));
+    }
+  }
+}
+
+void RunLoop::collect_sequences(Engine& engine) {
+  for (SequenceOutput& output : engine.take_finished(std::chrono::milliseconds(0))) {
+    --sequences_;
+    const uint64_t key = output.tag >> kIndexBits;
+    Item& item = items_.at(key);
+    if (output.reason == FinishReason::none)
+      item.dropped = true;
+    else
+      parts_.stats.add(output);
+    item.outputs[output.tag & ((uint64_t{1} << kIndexBits) - 1)] = std::move(output);
+    if (--item.missing > 0) continue;
+    if (item.dropped)
+      drop(key);
+    else
+      parts_.workers.complete(key, *item.prepared, item.outputs);
+  }
+}
+
+void RunLoop::collect_records() {
+  for (RecordItem& done : parts_.workers.take_records()) {
+    parts_.stats.prompt_tokens += done.record.prompt_tokens;
+    parts_.stats.completion_tokens += done.record.completion_tokens;
+    finish(done.key, std::move(done.record.text), done.record.is_error);
+  }
+}
+
+void RunLoop::finish(uint64_t key, std::string record, bool is_error) {
+  ++(is_error ? parts_.stats.errors : parts_.stats.answered);
+  parts_.writer.write(key, std::move(record), is_error);
+  if (parts_.stats.first_record_seconds == 0)
+    parts_.stats.first_record_seconds = monotonic_seconds() - parts_.process_start;
+  erase(key);
+}
+
+void RunLoop::erase(uint64_t key) {
+  const auto found = items_.find(key);
+  if (found == items_.end()) return;  // refused before it became an item
+  line_bytes_ -= found->second.line_bytes;
+  prepared_bytes_ -= found->second.prepared_bytes;
+  items_.erase(found);
+}
+
+void RunLoop::drop(uint64_t key) {
+  ++dropped_;
+  erase(key);
+}
+
+// Admits nothing more. What has not reached the engine is left to the next run; what has, but never ran, comes back
+// from it as FinishReason::none.
+void RunLoop::stop() {
+  stop_deadline_ = monotonic_seconds() + parts_.grace_seconds;
+  for (const Waiting& waiting : to_prepare_) drop(waiting.key);
+  to_prepare_.clear();
+  for (const uint64_t key : to_admit_) drop(key);
+  to_admit_.clear();
+  if (Engine* engine = parts_.engine.get()) engine->stop_admission();
+}
+
+bool RunLoop::nothing_left() const { return items_.empty() && (input_done_ || stop_deadline_ > 0); }
+
+void RunLoop::sleep() {
+  const bool wants_input = starved_ && !input_done_ && window_is_open();
+  int milliseconds = parts_.progress.poll_milliseconds();
+  if (stop_deadline_ > 0) {
+    const double left = std::clamp(std::ceil((stop_deadline_ - monotonic_seconds()) * 1000), 0.0, 1e6);
+    milliseconds = milliseconds < 0 ? static_cast<int>(left) : std::min(milliseconds, static_cast<int>(left));
+  }
+  if (!starved_ && !input_done_ && window_is_open()) milliseconds = 0;
+  pollfd waits[3] = {{parts_.signals.descriptor(), POLLIN, 0},
+                     {parts_.wake.descriptor(), POLLIN, 0},
+                     {wants_input ? parts_.input.descriptor() : -1, POLLIN, 0}};
+  if (::poll(waits, 3, milliseconds) <= 0) return;
+  parts_.signals.drain();
+  parts_.wake.drain();
+  const StageTimer timer(parts_.times, Stage::read);
+  if (waits[2].revents != 0) parts_.input.fill();
+}
+
+}  // namespace penstock

@@ -1,0 +1,47 @@
+// The files that a run writes: opened, locked, compared with what an earlier run left, and only then changed.
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "app/flags.h"
+#include "app/input_file.h"
+#include "app/intake.h"
+#include "app/journal.h"
+#include "app/output_file.h"
+#include "app/signals.h"
+
+namespace penstock {
+
+class RunOutputs {
+ public:
+  // Opens and locks the output and the --errors file, reads what they hold (taking error records out for
+  // --retry-errors). Errors: Error(usage) when two of input, output, errors and report are the same file;
+  // Error(cannot_create); Error(io).
+  RunOutputs(const RunFlags& flags, const std::string& report, const InputFile& input);
+
+  Journal& journal() { return journal_; }
+  OutputFile& output() { return *output_; }
+  OutputFile* errors() { return errors_.get(); }  // null without --errors
+
+  // Reads all of a regular input and compares: is every id in the outputs the input's, and answered for the same
+  // request? Returns how many lines still want an answer; nothing when a signal came.
+  // Errors: Error(cannot_create) when the outputs belong to another job.
+  std::optional<int64_t> count_unanswered(InputFile& input, Intake intake, const StopSignals& signals);
+
+  // Cuts torn lines, or everything with --overwrite. From here on the files are this run's.
+  void begin();
+
+  // After the whole input has been seen. Errors: Error(cannot_create) naming an id that the input lacks.
+  void expect_all_ids_seen();
+
+  void sync();
+
+ private:
+  int64_t read(OutputFile& file, const RunFlags& flags);
+
+  std::unique_ptr<OutputFile> output_, errors_;
+  Journal journal_;
+  int64_t output_bytes_ = 0, errors_bytes_ = 0;  // of whole records
+};
+
+}  // namespace penstock

@@ -1,0 +1,44 @@
+#include "app/scoring.h"
+
+#include <algorithm>
+
+#include "engine/text/template_text.h"
+
+namespace penstock {
+
+ScoredText encode_pair(const Tokenizer& tokenizer, std::optional<int32_t> prefix_token, const std::string& context,
+                       const std::string& continuation, int32_t max_context) {
+  std::string_view stripped = jinja::trim_right(context);
+  ScoredText scored{tokenizer.encode(context + continuation, false), 0};
+  scored.score_from = static_cast<int32_t>(tokenizer.encode(stripped, false).size());
+  if (scored.score_from == 0 && !scored.ids.empty()) {
+    if (!prefix_token) return {};
+    if (scored.ids.front() != *prefix_token) scored.ids.insert(scored.ids.begin(), *prefix_token);
+    scored.score_from = 1;
+  }
+  scored.score_from = std::min(scored.score_from, static_cast<int32_t>(scored.ids.size()));
+  int32_t surplus = static_cast<int32_t>(scored.ids.size()) - (max_context + 1);
+  if (surplus > 0) {
+    scored.ids.erase(scored.ids.begin(), scored.ids.begin() + surplus);
+    scored.score_from -= surplus;
+  }
+  return scored;
+}
+
+std::vector<ScoredText> rolling_windows(const std::vector<int32_t>& ids, int32_t prefix_token, int32_t max_context) {
+  std::vector<ScoredText> windows;
+  size_t window = static_cast<size_t>(max_context);
+  for (size_t scored = 0; scored < ids.size();) {
+    size_t end = std::min(scored + window, ids.size());
+    size_t first = scored == 0 ? 0 : end - window - 1;  // window + 1 ids, of which the last is not fed
+    ScoredText piece;
+    if (scored == 0) piece.ids.push_back(prefix_token);
+    piece.ids.insert(piece.ids.end(), ids.begin() + first, ids.begin() + end);
+    piece.score_from = static_cast<int32_t>(piece.ids.size() - (end - scored));
+    windows.push_back(std::move(piece));
+    scored = end;
+  }
+  return windows;
+}
+
+}  // namespace penstock

@@ -1,0 +1,105 @@
+// `penstock tokenize`: rendered prompts and their ids, without the weights.
+#include <memory>
+
+#include "app/commands.h"
+#include "app/input_file.h"
+#include "app/input_reader.h"
+#include "app/intake.h"
+#include "app/output_file.h"
+#include "app/text_side.h"
+#include "engine/json.h"
+
+namespace penstock {
+
+namespace {
+
+struct Options {
+  ModelFlags model;
+  SamplingFlags sampling;
+  EngineFlags engine;
+  std::string input = "-", output = "-";
+};
+
+std::string dump(const OrderedJson& record) {
+  return record.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
+// One prompt gives "prompt" and "prompt_token_ids"; several (a completion's list, a scoring line's continuations) give
+// "prompts", an array of such objects. "prompt" is null where the line has ids.
+std::string format_tokens(const PreparedRequest& prepared) {
+  const Request& request = prepared.request;
+  const auto text_of = [&](size_t index) -> OrderedJson {
+    const bool is_one_text = request.prompts.empty();
+    if (is_one_text) return prepared.prompts.size() == 1 ? OrderedJson(prepared.prompt_text) : OrderedJson();
+    const auto& text = request.prompts[index].text;
+    return text ? OrderedJson(*text) : OrderedJson();
+  };
+  OrderedJson record = {{"id", request.id}};
+  if (prepared.prompts.size() == 1) {
+    record["prompt"] = text_of(0);
+    record["prompt_token_ids"] = prepared.prompts[0];
+    return dump(record);
+  }
+  record["prompts"] = OrderedJson::array();
+  for (size_t i = 0; i < prepared.prompts.size(); ++i)
+    record["prompts"].push_back({{"prompt", text_of(i)}, {"prompt_token_ids", prepared.prompts[i]}});
+  return dump(record);
+}
+
+std::variant<PreparedRequest, RecordError> tokenize(const InputLine& line, const TextSide& side) {
+  auto parsed = parse_line(line, side.limits);
+  if (auto* error = std::get_if<RecordError>(&parsed)) return std::move(*error);
+  Request& request = std::get<Request>(parsed);
+  const Parameters parameters = resolve(request, side.defaults);
+  return prepare_record(std::move(request), parameters, side);
+}
+
+ExitCode run(const Options& options) {
+  InputFile input(options.input);
+  const ModelFolder folder = read_model_folder(options.model.model);
+  const ModelConfig config = parse_model_config(folder.config, folder.generation_config, folder.path);
+  const TextSide side(folder, config, options.model, options.sampling,
+                      resolve_max_context(options.engine.config, config));
+  OutputFile output(options.output);
+  if (same_file(identify(input.descriptor()), identify(output.descriptor())))
+    throw Error(ExitCode::usage, "--input and --output are the same file");
+  if (output.is_journal()) output.truncate(0);
+
+  InputReader reader(input.descriptor(), input.name(), static_cast<uint64_t>(side.limits.max_line_bytes));
+  bool failed = false;
+  do {
+    while (const auto line = reader.next()) {
+      const auto result = tokenize(*line, side);
+      const auto* error = std::get_if<RecordError>(&result);
+      failed |= error != nullptr;
+      // There is no answer yet whose hash an error record could name.
+      output.append(error ? format_error(*error, "") : format_tokens(std::get<PreparedRequest>(result)));
+    }
+  } while (reader.fill() || !reader.drained());
+  output.sync();
+  return failed ? ExitCode::some_records_failed : ExitCode::ok;
+}
+
+}  // namespace
+
+void add_tokenize_command(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("tokenize", "print the rendered prompts and their token ids");
+  add_flags(*command, options->model);
+  add_flags(*command, options->sampling);
+  command->add_option("-i,--input", options->input, "JSONL requests; -: standard input")
+      ->capture_default_str()
+      ->type_name("FILE");
+  command->add_option("-o,--output", options->output, "written anew; -: standard output")
+      ->capture_default_str()
+      ->type_name("FILE");
+  command
+      ->add_option("--max-context", options->engine.config.max_context,
+                   "tokens a sequence may have; 0: the model's own maximum")
+      ->capture_default_str()
+      ->check(between(0, 1 << 30))
+      ->type_name("");
+  command->final_callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+}  // namespace penstock

@@ -1,0 +1,202 @@
+#include "engine/engine.h"
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "engine/model/weights.h"
+#include "engine/step/rank_group.h"
+
+namespace penstock {
+namespace {
+
+std::unique_ptr<SafetensorsFolder> open_weights(const ModelFolder& folder, const EngineConfig& config) {
+  return config.random_weights ? nullptr : std::make_unique<SafetensorsFolder>(folder.path);
+}
+
+ModelConfig with_checkpoint_dtype(ModelConfig model, const SafetensorsFolder* files) {
+  if (files) model.checkpoint_dtype = checkpoint_dtype(*files);
+  return model;
+}
+
+SchedulerConfig scheduler_config(const EngineConfig& config, const MemoryPlan& plan) {
+  return {.max_batch = plan.max_batch,
+          .max_step_tokens = plan.max_step_tokens,
+          .max_head_rows = plan.max_step_tokens,
+          .block_size = plan.block_size,
+          .num_blocks = static_cast<int32_t>(plan.kv_blocks),
+          .max_context = plan.max_context,
+          .prefix_cache = config.prefix_cache};
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  const EngineConfig config;
+  StageTimes& times;
+  std::unique_ptr<SafetensorsFolder> files;
+  const ModelConfig model;
+  RankGroup ranks;
+  Scheduler scheduler;        // engine thread only
+  std::function<void()> notify = [] {};
+
+  std::mutex mutex;           // guards what follows
+  std::condition_variable inbox_changed, outbox_changed;
+  std::deque<SequenceInput> inbox;
+  std::vector<SequenceOutput> outbox;
+  EngineStats stats;
+  std::exception_ptr failure;
+  bool stopping_admission = false, closing = false;
+
+  std::thread thread;
+
+  Impl(const ModelFolder& folder, const ModelConfig& m, const EngineConfig& c, StageTimes& t)
+      : config(c), times(t), files(open_weights(folder, c)), model(with_checkpoint_dtype(m, files.get())),
+        ranks(model, config, files.get(), times), scheduler(scheduler_config(config, ranks.memory_plan())) {
+    thread = std::thread([this] { loop(); });
+  }
+  ~Impl() {
+    {
+      std::lock_guard lock(mutex);
+      closing = true;
+    }
+    inbox_changed.notify_all();
+    thread.join();
+  }
+
+  void loop() {
+    try {
+      int in_flight = 0;
+      for (double start; take_inbox(in_flight > 0, start);) {
+        while (in_flight < config.steps_in_flight && plan_and_submit()) ++in_flight;
+        if (in_flight > 0) {
+          commit(ranks.wait());
+          --in_flight;
+        }
+        publish(monotonic_seconds() - start);
+      }
+      for (; in_flight > 0; --in_flight) ranks.wait();
+    } catch (...) {
+      std::lock_guard lock(mutex);
+      failure = std::current_exception();
+      outbox_changed.notify_all();
+      notify();
+    }
+  }
+
+  // Moves what came in to the scheduler; sleeps when there is nothing to do. False once the engine closes. `start`: when
+  // there was work again.
+  bool take_inbox(bool busy, double& start) {
+    std::unique_lock lock(mutex);
+    if (!busy && scheduler.idle())
+      inbox_changed.wait(lock, [&] { return closing || !inbox.empty() || stopping_admission; });
+    start = monotonic_seconds();
+    if (closing) return false;
+    StageTimer timer(times, Stage::schedule);
+    for (; !inbox.empty(); inbox.pop_front()) scheduler.add(std::move(inbox.front()));
+    if (stopping_admission) {
+      stopping_admission = false;
+      for (uint64_t tag : scheduler.stop_admission()) outbox.emplace_back().tag = tag;
+      outbox_changed.notify_all();
+      notify();
+    }
+    return true;
+  }
+
+  bool plan_and_submit() {
+    StageTimer timer(times, Stage::schedule);
+    StepPlan plan = scheduler.plan();
+    if (plan.empty()) return false;
+    planned.push_back({plan.num_tokens(), plan.num_prefill_tokens});
+    ranks.submit(std::move(plan));
+    return true;
+  }
+
+  void commit(RankGroup::Done done) {
+    const Planned step = planned.front();
+    planned.pop_front();
+    const double prefill_share = static_cast<double>(step.prefill_tokens) / static_cast<double>(step.tokens);
+    const double trunk = done.timing.seconds - done.timing.head_seconds;
+    if (step.prefill_tokens) times.add(Stage::prefill, trunk * prefill_share);
+    if (step.prefill_tokens < step.tokens) times.add(Stage::decode, trunk * (1 - prefill_share));
+    times.add(Stage::sample, done.timing.head_seconds);
+    {
+      std::lock_guard lock(mutex);
+      BucketStats& bucket = buckets[done.timing.bucket];
+      bucket.bucket = done.timing.bucket;
+      ++bucket.steps;
+      bucket.seconds += done.timing.seconds;
+      bucket.padding_tokens += done.timing.bucket - step.tokens;
+      stats.prefill_tokens += step.prefill_tokens;
+      stats.decode_tokens += step.tokens - step.prefill_tokens;
+      stats.busy_seconds += done.timing.seconds;
+      stats.graphs = done.timing.graphs;
+    }
+    StageTimer timer(times, Stage::schedule);
+    scheduler.commit(done.result);
+  }
+
+  void publish(double loop_seconds) {
+    std::vector<SequenceOutput> finished = scheduler.take_finished();
+    std::lock_guard lock(mutex);
+    stats.loop_seconds += loop_seconds;
+    stats.scheduler = scheduler.stats();
+    if (finished.empty()) return;
+    for (SequenceOutput& output : finished) outbox.push_back(std::move(output));
+    outbox_changed.notify_all();
+    notify();
+  }
+
+  struct Planned {
+    int64_t tokens, prefill_tokens;
+  };
+  std::deque<Planned> planned;  // of the steps in flight; engine thread only
+  std::map<int64_t, BucketStats> buckets;  // guarded by mutex
+};
+
+Engine::Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times)
+    : impl_(std::make_unique<Impl>(folder, model, config, times)) {}
+Engine::~Engine() = default;
+
+void Engine::add(SequenceInput input) {
+  {
+    std::lock_guard lock(impl_->mutex);
+    impl_->inbox.push_back(std::move(input));
+  }
+  impl_->inbox_changed.notify_all();
+}
+
+std::vector<SequenceOutput> Engine::take_finished(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(impl_->mutex);
+  impl_->outbox_changed.wait_for(lock, timeout, [&] { return impl_->failure || !impl_->outbox.empty(); });
+  if (impl_->outbox.empty() && impl_->failure) std::rethrow_exception(impl_->failure);
+  return std::exchange(impl_->outbox, {});
+}
+
+void Engine::on_finished(std::function<void()> notify) {
+  std::lock_guard lock(impl_->mutex);
+  impl_->notify = std::move(notify);
+}
+
+void Engine::stop_admission() {
+  {
+    std::lock_guard lock(impl_->mutex);
+    impl_->stopping_admission = true;
+  }
+  impl_->inbox_changed.notify_all();
+}
+
+const MemoryPlan& Engine::memory_plan() const { return impl_->ranks.memory_plan(); }
+
+EngineStats Engine::stats() const {
+  std::lock_guard lock(impl_->mutex);
+  EngineStats stats = impl_->stats;
+  for (const auto& [bucket, counts] : impl_->buckets) stats.buckets.push_back(counts);
+  return stats;
+}
+
+}  // namespace penstock

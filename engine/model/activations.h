@@ -1,0 +1,82 @@
+// The decoder's scratch memory: carved once for the largest step, narrowed by every step.
+#pragma once
+#include <algorithm>
+
+#include "engine/model/model_config.h"
+#include "engine/model/shard_plan.h"
+#include "kernels/backend.h"
+
+namespace penstock {
+
+struct Activations {
+  // The trunk's, for `tokens` tokens.
+  Tensor residual;  // [tokens, hidden]
+  Tensor hidden;    // [tokens, hidden]
+  Tensor qkv;       // [tokens, (heads + 2 kv_heads) head_dim / ranks]
+  Tensor attention; // [tokens, heads head_dim / ranks]
+  Tensor gate_up;   // [tokens, 2 mlp / ranks]
+  Tensor mlp;       // [tokens, mlp / ranks]
+  // The head's, for `rows` wanted tokens.
+  Tensor wanted;    // [rows, hidden]
+  Tensor part;      // [rows, vocab / ranks]
+  Tensor logits;    // [rows, vocab, padded to a multiple of ranks]; f32
+};
+
+class ActivationBuffers {
+ public:
+  ActivationBuffers(const ModelConfig& model, const ShardPlan& shard, Backend& backend, int64_t tokens, int64_t rows)
+      : shapes_(carve(model, shard, backend.activation_dtype(), tokens, rows, nullptr)),
+        buffer_(backend.allocate(bytes_of(shapes_))) {
+    shapes_ = carve(model, shard, backend.activation_dtype(), tokens, rows, buffer_.as<char>());
+  }
+
+  int64_t tokens() const { return shapes_.hidden.rows; }
+
+  // Views of the first `tokens` and `rows`.
+  Activations narrow(int64_t tokens, int64_t rows) const {
+    Activations a = shapes_;
+    for (Tensor* x : {&a.residual, &a.hidden, &a.qkv, &a.attention, &a.gate_up, &a.mlp}) *x = x->first_rows(tokens);
+    for (Tensor* x : {&a.wanted, &a.part, &a.logits}) *x = x->first_rows(rows);
+    return a;
+  }
+
+  static int64_t bytes(const ModelConfig& model, const ShardPlan& shard, DType dtype, int64_t tokens, int64_t rows) {
+    return bytes_of(carve(model, shard, dtype, tokens, rows, nullptr));
+  }
+
+ private:
+  static constexpr int64_t kAlign = 128;
+
+  static int64_t end_of(const Tensor& x) {
+    int64_t end = reinterpret_cast<int64_t>(x.data) + x.rows * x.stride * dtype_bytes(x.dtype);
+    return (end + kAlign - 1) / kAlign * kAlign;
+  }
+  static int64_t bytes_of(const Activations& a) { return std::max(end_of(a.logits), end_of(a.part)); }
+
+  static Activations carve(const ModelConfig& m, const ShardPlan& shard, DType dtype, int64_t tokens, int64_t rows,
+                           char* base) {
+    char* at = base;
+    auto cut = [&](DType type, int64_t count, int64_t cols) {
+      int64_t row = (cols * dtype_bytes(type) + kAlign - 1) / kAlign * kAlign;
+      Tensor x{at, type, count, cols, row / dtype_bytes(type)};
+      at += count * row;
+      return x;
+    };
+    Activations a;
+    a.residual = cut(dtype, tokens, m.hidden);
+    a.hidden = cut(dtype, tokens, m.hidden);
+    a.qkv = cut(dtype, tokens, shard.qkv_features());
+    a.attention = cut(dtype, tokens, shard.heads() * m.head_dim);
+    a.gate_up = cut(dtype, tokens, 2 * shard.mlp());
+    a.mlp = cut(dtype, tokens, shard.mlp());
+    a.wanted = cut(dtype, rows, m.hidden);
+    a.part = cut(DType::f32, rows, shard.vocab());
+    a.logits = shard.ranks() == 1 ? a.part : cut(DType::f32, rows, shard.vocab() * shard.ranks());
+    return a;
+  }
+
+  Activations shapes_;
+  DeviceBuffer buffer_;
+};
+
+}  // namespace penstock

@@ -1,0 +1,274 @@
+#include "engine/model/weights.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <exception>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+
+namespace penstock {
+namespace {
+
+// Where one checkpoint tensor goes: rows of a stacked matrix, or a part of an f32 vector.
+struct Target {
+  std::string tensor;
+  int64_t rows = 0, cols = 0;       // in the checkpoint; a vector has cols = 0
+  Weight* matrix = nullptr;
+  DeviceBuffer* vector = nullptr;
+  int64_t first = 0;                // row of `matrix`, or element of `vector`
+};
+
+// Every tensor of the model in checkpoint order, with its place in `weights`; allocates nothing.
+std::vector<Target> targets(const ModelConfig& m, const ShardPlan& shard, Weights& weights) {
+  std::vector<Target> list;
+  auto matrix = [&](const std::string& name, int64_t rows, int64_t cols, Weight& to, int64_t first = 0) {
+    list.push_back({name + ".weight", rows, cols, &to, nullptr, first});
+  };
+  auto vector = [&](const std::string& name, int64_t size, DeviceBuffer& to, int64_t first = 0) {
+    list.push_back({name, size, 0, nullptr, &to, first});
+  };
+  int64_t q = m.heads * m.head_dim, kv = m.kv_heads * m.head_dim;
+  int64_t my_q = shard.heads() * m.head_dim, my_kv = shard.kv_heads() * m.head_dim;
+
+  matrix("model.embed_tokens", m.vocab, m.hidden, weights.embedding);
+  weights.layers.resize(m.layers);
+  for (int64_t i = 0; i < m.layers; ++i) {
+    LayerWeights& layer = weights.layers[i];
+    std::string at = "model.layers." + std::to_string(i) + ".", attention = at + "self_attn.", mlp = at + "mlp.";
+    vector(at + "input_layernorm.weight", m.hidden, layer.input_norm);
+    matrix(attention + "q_proj", q, m.hidden, layer.qkv, 0);
+    matrix(attention + "k_proj", kv, m.hidden, layer.qkv, my_q);
+    matrix(attention + "v_proj", kv, m.hidden, layer.qkv, my_q + my_kv);
+    if (m.qkv_bias) {
+      vector(attention + "q_proj.bias", q, layer.qkv_bias, 0);
+      vector(attention + "k_proj.bias", kv, layer.qkv_bias, my_q);
+      vector(attention + "v_proj.bias", kv, layer.qkv_bias, my_q + my_kv);
+    }
+    matrix(attention + "o_proj", m.hidden, q, layer.output);
+    if (m.output_bias) vector(attention + "o_proj.bias", m.hidden, layer.output_bias);
+    vector(at + "post_attention_layernorm.weight", m.hidden, layer.mlp_norm);
+    matrix(mlp + "gate_proj", m.mlp, m.hidden, layer.gate_up, 0);
+    matrix(mlp + "up_proj", m.mlp, m.hidden, layer.gate_up, shard.mlp());
+    matrix(mlp + "down_proj", m.hidden, m.mlp, layer.down);
+    if (m.mlp_bias) {
+      vector(mlp + "gate_proj.bias", m.mlp, layer.gate_up_bias, 0);
+      vector(mlp + "up_proj.bias", m.mlp, layer.gate_up_bias, shard.mlp());
+      vector(mlp + "down_proj.bias", m.hidden, layer.down_bias);
+    }
+  }
+  vector("model.norm.weight", m.hidden, weights.final_norm);
+  weights.tied = m.tied_embeddings;
+  if (!weights.tied) matrix("lm_head", m.vocab, m.hidden, weights.lm_head);
+  return list;
+}
+
+// A bias that is added after the ranks' parts are summed belongs to rank 0 alone.
+bool is_mine(const Target& target, const ShardPlan& shard) {
+  bool summed = target.tensor.ends_with("o_proj.bias") || target.tensor.ends_with("down_proj.bias");
+  return shard.rank() == 0 || !summed;
+}
+
+struct Size { int64_t rows = 0, cols = 0; };
+
+// The size of the device object that a target is a part of: the sum of its parts.
+template <class Visit>
+void for_each_object(const std::vector<Target>& list, const ShardPlan& shard, Visit visit) {
+  for (size_t i = 0; i < list.size();) {
+    Size size;
+    size_t j = i;
+    auto same = [&](const Target& t) { return t.matrix == list[i].matrix && t.vector == list[i].vector; };
+    for (; j < list.size() && same(list[j]); ++j) {
+      Cut cut = cut_of(list[j].tensor);
+      size.rows += cut == Cut::vocab ? shard.vocab() : shard.rows(cut, list[j].rows).size();
+      size.cols = shard.columns(cut, list[j].cols).size();
+    }
+    if (is_mine(list[i], shard)) visit(list[i], size);
+    i = j;
+  }
+}
+
+void allocate(const std::vector<Target>& list, const ModelConfig& model, const ShardPlan& shard, Backend& backend) {
+  for_each_object(list, shard, [&](const Target& target, Size size) {
+    if (target.matrix) *target.matrix = backend.allocate_weight(size.rows, size.cols, model.checkpoint_dtype);
+    if (target.vector) *target.vector = backend.allocate(size.rows * 4);
+  });
+}
+
+[[noreturn]] void bad(const std::string& message) { throw Error(ExitCode::bad_model, message); }
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (int64_t dim : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(dim);
+  return text + "]";
+}
+
+bool same_contents(const SafetensorsFolder& files, const TensorInfo& a, const TensorInfo& b) {
+  if (a.shape != b.shape || a.dtype_name != b.dtype_name) return false;
+  constexpr uint64_t kChunk = 4 << 20;
+  std::vector<char> x(kChunk), y(kChunk);
+  for (uint64_t at = 0; at < a.bytes; at += kChunk) {
+    uint64_t size = std::min(kChunk, a.bytes - at);
+    files.read(a, at, size, x.data());
+    files.read(b, at, size, y.data());
+    if (std::memcmp(x.data(), y.data(), size) != 0) return false;
+  }
+  return true;
+}
+
+// The files hold what the model calls for, no more and no less.
+void check_tensors(const SafetensorsFolder& files, const ModelConfig& model, const std::vector<Target>& list) {
+  std::set<std::string_view> wanted;
+  for (const Target& target : list) {
+    wanted.insert(target.tensor);
+    const TensorInfo* info = files.find(target.tensor);
+    if (!info) bad("the weight files lack tensor " + target.tensor + ", which config.json calls for");
+    std::vector<int64_t> shape{target.rows};
+    if (target.cols) shape.push_back(target.cols);
+    if (info->shape != shape)
+      bad("tensor " + target.tensor + " has shape " + shape_text(info->shape) + "; config.json calls for " +
+          shape_text(shape));
+    weight_dtype(*info);
+  }
+  for (const TensorInfo& info : files.tensors()) {
+    if (wanted.contains(info.name) || info.name.ends_with(".rotary_emb.inv_freq")) continue;
+    const TensorInfo* embedding = files.find("model.embed_tokens.weight");
+    if (info.name == "lm_head.weight" && model.tied_embeddings) {
+      if (same_contents(files, info, *embedding)) continue;
+      bad("tensor lm_head.weight differs from model.embed_tokens.weight, but config.json says tie_word_embeddings");
+    }
+    bad("tensor " + info.name + " has no place in the model that config.json describes");
+  }
+}
+
+// A slice of a target that one worker reads at once.
+struct Piece {
+  const Target* target;
+  int64_t begin, end;  // checkpoint rows
+};
+
+std::vector<Piece> pieces(const std::vector<Target>& list, const ShardPlan& shard) {
+  constexpr int64_t kElements = 1 << 20;
+  std::vector<Piece> all;
+  for (const Target& target : list) {
+    if (!is_mine(target, shard)) continue;
+    Span rows = shard.rows(cut_of(target.tensor), target.rows);
+    int64_t step = target.matrix ? std::max<int64_t>(1, kElements / target.cols) : target.rows;
+    for (int64_t at = rows.begin; at < rows.end; at += step) all.push_back({&target, at, std::min(rows.end, at + step)});
+  }
+  return all;
+}
+
+float element_to_f32(const void* data, DType dtype, int64_t i) {
+  if (dtype == DType::f32) return static_cast<const float*>(data)[i];
+  uint16_t bits = static_cast<const uint16_t*>(data)[i];
+  return dtype == DType::bf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
+}
+
+// Puts checkpoint rows [piece.begin, piece.end), whole, at `data`, where they belong.
+void store(const Piece& piece, const void* data, DType dtype, const ShardPlan& shard, Backend& backend) {
+  const Target& target = *piece.target;
+  Cut cut = cut_of(target.tensor);
+  int64_t count = piece.end - piece.begin, to = target.first + piece.begin - shard.rows(cut, target.rows).begin;
+  if (target.matrix) {
+    Span columns = shard.columns(cut, target.cols);
+    const char* first = static_cast<const char*>(data) + columns.begin * dtype_bytes(dtype);
+    backend.store_weight(*target.matrix, to, {first, dtype, count, columns.size(), target.cols});
+    return;
+  }
+  std::vector<float> wide(count);
+  for (int64_t i = 0; i < count; ++i) wide[i] = element_to_f32(data, dtype, i);
+  backend.upload(target.vector->as<float>() + to, wide.data(), count * 4);
+}
+
+// Runs work(piece, staging buffer) over all pieces on `threads` threads; rethrows the first error.
+template <class Work>
+void for_each_piece(const std::vector<Piece>& all, int threads, Work work) {
+  std::atomic<size_t> next{0};
+  std::exception_ptr failure;
+  std::mutex mutex;
+  auto worker = [&] {
+    std::vector<char> staging;
+    try {
+      for (size_t i; (i = next++) < all.size();) work(all[i], staging);
+    } catch (...) {
+      next = all.size();
+      std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    for (int i = 1; i < threads; ++i) others.emplace_back(worker);
+    worker();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace
+
+int64_t weight_bytes(const ModelConfig& model, const ShardPlan& shard, const Backend& backend) {
+  Weights shapes;
+  int64_t bytes = 0;
+  for_each_object(targets(model, shard, shapes), shard, [&](const Target& target, Size size) {
+    bytes += target.matrix ? backend.weight_bytes(size.rows, size.cols, model.checkpoint_dtype) : size.rows * 4;
+  });
+  return bytes;
+}
+
+DType checkpoint_dtype(const SafetensorsFolder& files) {
+  bool all_bf16 = true, all_f16 = true;
+  for (const TensorInfo& info : files.tensors()) {
+    if (info.shape.size() != 2) continue;
+    DType dtype = weight_dtype(info);
+    all_bf16 &= dtype == DType::bf16;
+    all_f16 &= dtype == DType::f16;
+  }
+  return all_bf16 ? DType::bf16 : all_f16 ? DType::f16 : DType::f32;
+}
+
+Weights load_weights(const SafetensorsFolder& files, const ModelConfig& model, const ShardPlan& shard, Backend& backend,
+                     int threads) {
+  Weights weights;
+  std::vector<Target> list = targets(model, shard, weights);
+  check_tensors(files, model, list);
+  allocate(list, model, shard, backend);
+  for_each_piece(pieces(list, shard), threads, [&](const Piece& piece, std::vector<char>& staging) {
+    const TensorInfo& info = *files.find(piece.target->tensor);
+    uint64_t row_bytes = info.bytes / piece.target->rows;
+    staging.resize((piece.end - piece.begin) * row_bytes);
+    files.read(info, piece.begin * row_bytes, staging.size(), staging.data());
+    store(piece, staging.data(), weight_dtype(info), shard, backend);
+  });
+  return weights;
+}
+
+Weights random_weights(const ModelConfig& model, const ShardPlan& shard, Backend& backend, int threads) {
+  Weights weights;
+  std::vector<Target> list = targets(model, shard, weights);
+  allocate(list, model, shard, backend);
+  for_each_piece(pieces(list, shard), threads, [&](const Piece& piece, std::vector<char>& staging) {
+    const Target& target = *piece.target;
+    int64_t cols = std::max<int64_t>(1, target.cols);
+    staging.resize((piece.end - piece.begin) * cols * 2);
+    auto* values = reinterpret_cast<uint16_t*>(staging.data());
+    bool norm = target.tensor.ends_with("norm.weight");
+    float scale = 1.0f / std::sqrt(static_cast<float>(cols));
+    uint64_t state = std::hash<std::string>()(target.tensor);
+    for (int64_t i = 0; i < (piece.end - piece.begin) * cols; ++i) {
+      uint64_t x = state + static_cast<uint64_t>(piece.begin * cols + i) * 0x9E3779B97F4A7C15u;  // splitmix64
+      x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+      x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+      // Four 16-bit uniforms summed: near enough to a normal of variance 1/3.
+      float sum = 0;
+      for (int part = 0; part < 4; ++part) sum += static_cast<float>((x >> (16 * part)) & 0xFFFF) / 65536.0f - 0.5f;
+      values[i] = f32_to_bf16(norm ? 1.0f : sum * 1.7320508f * scale);
+    }
+    store(piece, values, DType::bf16, shard, backend);
+  });
+  return weights;
+}
+
+}  // namespace penstock

@@ -1,0 +1,122 @@
+#include "engine/schedule/scheduler.h"
+
+#include <utility>
+
+#include "engine/schedule/scheduler_impl.h"
+#include "kernels/error.h"
+
+namespace penstock {
+namespace {
+
+double seconds_since(Sequence::Clock::time_point start) {
+  return std::chrono::duration<double>(Sequence::Clock::now() - start).count();
+}
+
+const SchedulerConfig& checked(const SchedulerConfig& config) {
+  auto require = [](bool holds, const std::string& what) {
+    if (!holds) throw Error(ExitCode::usage, "scheduler: " + what);
+  };
+  require(config.max_batch >= 1, "max_batch must be at least 1");
+  require(config.max_step_tokens >= config.max_batch,
+          "max_step_tokens (" + std::to_string(config.max_step_tokens) + ") must be at least max_batch (" +
+              std::to_string(config.max_batch) + "): every running sequence gets its token in each step");
+  require(config.max_head_rows >= config.max_batch,
+          "max_head_rows (" + std::to_string(config.max_head_rows) + ") must be at least max_batch (" +
+              std::to_string(config.max_batch) + "): every running sequence wants its logits in each step");
+  require(config.block_size >= 1, "block_size must be at least 1");
+  require(config.num_blocks >= 1, "num_blocks must be at least 1");
+  require(config.max_context >= 1, "max_context must be at least 1");
+  require(config.look_ahead >= 1, "look_ahead must be at least 1");
+  return config;
+}
+
+}  // namespace
+
+Scheduler::Impl::Impl(const SchedulerConfig& given)
+    : config(checked(given)),
+      blocks(config.num_blocks),
+      cache(config.num_blocks),
+      waiting(config.look_ahead, config.block_size),
+      written_by(config.num_blocks, 0),
+      slot_owner(config.max_batch, nullptr),
+      free_slots(config.max_batch) {
+  for (int32_t i = 0; i < config.max_batch; ++i) free_slots[i] = config.max_batch - 1 - i;
+}
+
+void Scheduler::Impl::add(SequenceInput input) {
+  if (!admitting) throw Error(ExitCode::internal, "scheduler: add() after stop_admission()");
+  auto sequence = std::make_unique<Sequence>();
+  sequence->input = std::move(input);
+  sequence->tokens = std::move(sequence->input.prompt);
+  sequence->prompt_size = static_cast<int32_t>(sequence->tokens.size());
+  if (!sequence->scoring())
+    sequence->max_new = std::min(sequence->input.stop.max_tokens, config.max_context - sequence->prompt_size);
+  sequence->arrival = ++num_arrivals;
+  sequence->added = Sequence::Clock::now();
+  sequence->output.tag = sequence->input.tag;
+
+  if (std::string why = why_it_never_fits(*sequence); !why.empty())
+    finish(*sequence, FinishReason::error, std::move(why));
+  else if (sequence->scoring() && sequence->input.score_from == sequence->prompt_size)
+    finish(*sequence, FinishReason::scored);
+  else if (!sequence->scoring() && sequence->max_new <= 0)
+    finish(*sequence, FinishReason::length);
+  else
+    waiting.push(std::move(sequence));
+}
+
+std::string Scheduler::Impl::why_it_never_fits(const Sequence& sequence) const {
+  const std::string prompt = std::to_string(sequence.prompt_size) + " tokens";
+  const std::string context = "the context of " + std::to_string(config.max_context);
+  if (sequence.prompt_size == 0) return "the prompt has no tokens";
+  if (sequence.input.score_from == 0 || sequence.input.score_from > sequence.prompt_size)
+    return "score_from is " + std::to_string(sequence.input.score_from) + ", not in [1, " +
+           std::to_string(sequence.prompt_size) + "]";
+  if (sequence.prompt_size > config.max_context) return "the text of " + prompt + " is longer than " + context;
+  if (!sequence.scoring() && sequence.prompt_size == config.max_context && sequence.input.stop.max_tokens > 0)
+    return "the prompt of " + prompt + " leaves no room for a token in " + context;
+  const int32_t needed = blocks_for(sequence.worst_length());
+  if (needed <= config.num_blocks) return {};
+  return "the prompt of " + prompt +
+         (sequence.scoring() ? "" : " and up to " + std::to_string(sequence.max_new) + " new ones") + " can need " +
+         std::to_string(needed) + " KV blocks of " + std::to_string(config.block_size) + " tokens, the pool has " +
+         std::to_string(config.num_blocks);
+}
+
+void Scheduler::Impl::finish(Sequence& sequence, FinishReason reason, std::string error) {
+  SequenceOutput& output = sequence.output;
+  output.reason = reason;
+  output.error = std::move(error);
+  output.tokens.assign(sequence.tokens.begin() + sequence.prompt_size, sequence.tokens.end());
+  output.total_seconds = seconds_since(sequence.added);
+  finished.push_back(std::move(output));
+}
+
+bool Scheduler::Impl::idle() const {
+  return waiting.empty() && preempted.empty() && running.empty() && in_flight.empty();
+}
+
+Scheduler::Scheduler(const SchedulerConfig& config) : impl_(std::make_unique<Impl>(config)) {}
+Scheduler::~Scheduler() = default;
+
+void Scheduler::add(SequenceInput input) { impl_->add(std::move(input)); }
+StepPlan Scheduler::plan() { return impl_->plan(); }
+void Scheduler::commit(const StepResult& result) { impl_->commit(result); }
+std::vector<SequenceOutput> Scheduler::take_finished() { return std::exchange(impl_->finished, {}); }
+
+std::vector<uint64_t> Scheduler::stop_admission() {
+  impl_->admitting = false;
+  std::vector<uint64_t> tags;
+  for (const auto& sequence : impl_->waiting.take_all()) tags.push_back(sequence->input.tag);
+  return tags;
+}
+
+int32_t Scheduler::num_waiting() const { return impl_->waiting.size() + static_cast<int32_t>(impl_->preempted.size()); }
+int32_t Scheduler::num_running() const { return static_cast<int32_t>(impl_->running.size()); }
+bool Scheduler::idle() const { return impl_->idle(); }
+const SchedulerStats& Scheduler::stats() const { return impl_->stats; }
+int64_t Scheduler::used_blocks() const { return impl_->blocks.num_used(); }
+void Scheduler::check_consistency() const { impl_->check_consistency(); }
+std::string Scheduler::dump() const { return impl_->dump(); }
+
+}  // namespace penstock

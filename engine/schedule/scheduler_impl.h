@@ -1,0 +1,127 @@
+// The Scheduler's parts, and the invariants that hold between its calls. Included by scheduler*.cpp only.
+//
+// Where a sequence is:  waiting -> running -> finished, and from running to preempted and back.
+//
+// Blocks. An admitted sequence has blocks for all that is known of it; after that only decoding takes blocks, one at a
+// time. A block that several tables name is full and is never written: whoever begins inside one gets a copy first
+// (StepPlan::copies), so nothing is left to be copied later. What a plan names stays out of the pool until the plan has
+// been committed (InFlight::blocks, ::slots), though device order alone would permit reuse.
+//
+// Within one plan a row may read blocks that an earlier row of the same plan writes: in every layer the K and V of all
+// rows are stored before any row attends. Copies precede the step, so what they read was written by earlier plans.
+//
+// Results find their sequence by slot: a slot has no owner once its sequence has ended or been preempted, and gets no
+// other before its last plan has been committed. Results for a slot without owner are surplus and dropped.
+#pragma once
+#include <deque>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/schedule/block_manager.h"
+#include "engine/schedule/prefix_cache.h"
+#include "engine/schedule/scheduler.h"
+#include "engine/schedule/sequence_state.h"
+#include "engine/schedule/waiting_queue.h"
+
+namespace penstock {
+
+// A plan whose result is not here yet.
+struct InFlight {
+  uint64_t id = 0;
+  std::vector<int32_t> head_slots;  // whose each wanted row of logits is
+  std::vector<int32_t> blocks;      // references to give back with its commit
+  std::vector<int32_t> slots;       // likewise
+};
+
+// A plan in the making, and what is left of its limits.
+struct StepBuilder {
+  StepPlan plan;
+  InFlight in_flight;
+  int32_t tokens_left = 0;
+  int32_t heads_left = 0;
+  int32_t promised_blocks = 0;  // of those that come back with a commit: spoken for by stalled decoders
+};
+
+// What an admitted sequence need not compute.
+struct PrefixHit {
+  int32_t tokens = 0;
+  std::vector<int32_t> shared;  // full blocks, read only
+  int32_t copy_from = -1;       // the block after them holds the rest of `tokens` and belongs to others too
+  int32_t take_over = -1;       // or it belongs to nobody, and can be written in place
+};
+
+struct Scheduler::Impl {
+  explicit Impl(const SchedulerConfig& config);
+
+  // scheduler.cpp: the border
+  void add(SequenceInput input);
+  std::string why_it_never_fits(const Sequence& sequence) const;
+  void finish(Sequence& sequence, FinishReason reason, std::string error = {});
+  bool idle() const;
+
+  // scheduler_plan.cpp: one step
+  StepPlan plan();
+  void plan_decodes(StepBuilder& step);
+  void plan_prefills(StepBuilder& step);
+  int32_t chunk_size(const Sequence& sequence, int32_t start, const StepBuilder& step) const;
+  void append_row(Sequence& sequence, int32_t num_tokens, StepBuilder& step);
+  void append_heads(Sequence& sequence, const PlanRow& row, StepBuilder& step);
+  bool make_room(size_t index, StepBuilder& step);
+  int32_t returning_blocks() const;
+  Sequence* victim_for(size_t index);
+  void preempt(Sequence& victim);
+
+  // scheduler_admit.cpp: who joins, and what it shares
+  void admit(StepBuilder& step);
+  bool try_admit(Sequence& sequence, StepBuilder& step);
+  void start(Sequence& sequence, const PrefixHit& hit, StepBuilder& step);
+  PrefixHit find_prefix(Sequence& sequence);
+  const Sequence* sibling_of(const Sequence& sequence, bool prompt_planned) const;
+  bool waits_for_sibling(const Sequence& sequence) const;
+  const PrefixHash& hash_of_block(Sequence& sequence, int32_t index);
+  void offer_full_blocks(Sequence& sequence);
+
+  // scheduler_commit.cpp: results, and what goes back to the pool
+  void commit(const StepResult& result);
+  void commit_token(Sequence& sequence, const HeadResult& head);
+  void commit_score(Sequence& sequence, const HeadResult& head);
+  void leave(Sequence& sequence);
+  std::unique_ptr<Sequence> take_running(Sequence& sequence);
+  int32_t take_block();
+  void drop_block(int32_t block);
+
+  // scheduler_check.cpp
+  void check_consistency() const;
+  void check_running() const;
+  std::string dump() const;
+
+  int32_t blocks_for(int32_t tokens) const { return (tokens + config.block_size - 1) / config.block_size; }
+  // Blocks that a reserved sequence may still take, and others may not.
+  int32_t reserve_of(const Sequence& sequence) const {
+    return sequence.reserved ? blocks_for(sequence.worst_length()) - static_cast<int32_t>(sequence.blocks.size()) : 0;
+  }
+  uint64_t current_plan() const { return last_id + 1; }
+
+  const SchedulerConfig config;
+  SchedulerStats stats;
+  BlockManager blocks;
+  PrefixCache cache;
+  WaitingQueue waiting;
+  std::vector<uint64_t> written_by;                  // [num_blocks] of cached blocks: no later plan wrote them
+  std::vector<std::unique_ptr<Sequence>> preempted;  // by ticket; ahead of everything that waits
+  std::vector<std::unique_ptr<Sequence>> running;    // by ticket: the first is the oldest
+  std::unordered_map<uint64_t, std::vector<Sequence*>> running_of_request;
+  std::vector<Sequence*> slot_owner;  // [max_batch]
+  std::vector<int32_t> free_slots;
+  std::deque<InFlight> in_flight;  // consecutive ids
+  std::vector<SequenceOutput> finished;
+  int32_t reserved_blocks = 0;  // sum of reserve_of() over running
+  uint64_t last_id = 0;         // of the last plan made
+  uint64_t committed_id = 0;
+  uint64_t num_arrivals = 0;
+  uint64_t num_tickets = 0;
+  bool admitting = true;
+};
+
+}  // namespace penstock

@@ -1,0 +1,71 @@
+// A sequence between add() and its output: what is known of it, and how far the plans made so far have taken it.
+// Plans run ahead of results, so two frontiers are kept: `tokens` are known ids (committed), while `computed`, `drawn`
+// and `scores_planned` count what has been planned, whether its result is here or not. Only the Scheduler writes it.
+#pragma once
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "engine/schedule/prefix_cache.h"
+#include "engine/schedule/sequence.h"
+
+namespace penstock {
+
+struct Sequence {
+  using Clock = std::chrono::steady_clock;
+
+  SequenceInput input;  // its prompt has moved into `tokens`
+  SequenceOutput output;
+  std::vector<int32_t> tokens;  // prompt, then the generated ids that are known
+  int32_t prompt_size = 0;
+  int32_t max_new = 0;   // tokens to generate at most, capped by the context
+  uint64_t arrival = 0;  // order of add()
+  uint64_t ticket = 0;   // order of first admission, from 1; age, where preemption is concerned
+  Clock::time_point added;
+  PrefixHash group;  // of its first block: sequences of a group are admitted together
+
+  // On the device. A preemption resets these.
+  int32_t slot = -1;
+  std::vector<int32_t> blocks;
+  int32_t computed = 0;  // positions [0, computed) have their K and V written by some plan
+  int32_t drawn = 0;     // generated tokens, in flight ones included
+  int32_t scores_planned = 0;
+  uint64_t last_plan = 0;    // the last one that names its slot and blocks
+  uint64_t prompt_plan = 0;  // the one that completed its prompt; 0: not yet
+  bool reserved = false;     // its worst case is held back from others
+
+  std::vector<PrefixHash> hashes;  // of its full blocks of known ids, as far as they were needed
+  int32_t offered_blocks = 0;      // the first of its blocks, which the prefix cache has been offered or has given
+  int32_t most_computed = 0;       // `computed` before the last preemption
+
+  bool scoring() const { return input.score_from >= 1; }
+
+  // Positions to be fed so that everything known and drawn has been used. A scored text's last token predicts nothing.
+  int32_t length() const { return scoring() ? prompt_size - 1 : prompt_size + drawn; }
+  int32_t worst_length() const { return scoring() ? prompt_size - 1 : prompt_size + max_new - 1; }
+
+  // No plan needs to feed it any more; its last results may still be in flight.
+  bool planned_out() const { return scoring() ? computed == prompt_size - 1 : drawn == max_new; }
+  // The next row is one token that was drawn before.
+  bool decoding() const { return !scoring() && drawn > 0 && drawn < max_new && computed == length() - 1; }
+
+  // The token at this index is the next to be scored.
+  int32_t next_target() const { return input.score_from + scores_planned; }
+  // Everything from here on has to be computed, since its logits are wanted.
+  int32_t first_wanted() const { return scoring() ? next_target() - 1 : length() - 1; }
+
+  void reset_to_known() {
+    slot = -1;
+    blocks.clear();
+    most_computed = std::max(most_computed, computed);
+    computed = 0;
+    drawn = static_cast<int32_t>(tokens.size()) - prompt_size;
+    scores_planned = static_cast<int32_t>(output.scores.size());
+    prompt_plan = 0;
+    reserved = false;
+    offered_blocks = 0;
+  }
+};
+
+}  // namespace penstock

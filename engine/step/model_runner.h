@@ -1,0 +1,57 @@
+// Runs steps on one rank: the model's weights, its KV and its graphs.
+#pragma once
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "engine/engine_config.h"
+#include "engine/model/decoder.h"
+#include "engine/model/safetensors_file.h"
+#include "engine/stage_timer.h"
+#include "engine/step/kv_pool.h"
+#include "engine/step/memory_plan.h"
+#include "engine/step/step_buffers.h"
+
+namespace penstock {
+
+class ModelRunner {
+ public:
+  // Reads the weights. `files` may be null with config.random_weights. All references must outlive the runner.
+  ModelRunner(const ModelConfig& model, const EngineConfig& config, const MemoryPlan& plan, const ShardPlan& shard,
+              const SafetensorsFolder* files, int threads, Backend& backend, Communicator& communicator, StageTimes& times);
+
+  // What a step took, for the report.
+  struct Timing {
+    int64_t bucket = 0;
+    double seconds = 0;       // trunk and head
+    double head_seconds = 0;
+    int64_t graphs = 0;       // captured so far
+  };
+
+  // Runs the plan to its end. Rank 0's result holds one entry for each wanted row.
+  StepResult run(const StepPlan& plan, Timing& timing);
+
+  Decoder& decoder() { return decoder_; }
+
+ private:
+  void copy_blocks(const StepPlan& plan);
+  int64_t padded_head_rows(int64_t wanted) const;
+  void run_trunk(int64_t tokens);
+  void run_head(int64_t first, int64_t rows);
+
+  const EngineConfig& config_;
+  const ShardPlan& shard_;
+  Backend& backend_;
+  StageTimes& times_;
+  std::vector<int64_t> trunk_buckets_, head_buckets_;
+  Weights weights_;
+  DeviceBuffer rope_;
+  ActivationBuffers activations_;
+  KvPool kv_;
+  StepBuffers buffers_;
+  Decoder decoder_;
+  std::map<int64_t, std::unique_ptr<Graph>> trunk_graphs_;                      // by bucket
+  std::map<std::pair<int64_t, int64_t>, std::unique_ptr<Graph>> head_graphs_;  // by first row and bucket
+};
+
+}  // namespace penstock

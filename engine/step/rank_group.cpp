@@ -1,0 +1,165 @@
+#include "engine/step/rank_group.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "kernels/communicator.h"
+
+namespace penstock {
+namespace {
+
+// A queue whose reader sleeps; close() lets it run empty and then end.
+template <class T>
+class Channel {
+ public:
+  void push(T item) {
+    {
+      std::lock_guard lock(mutex_);
+      items_.push_back(std::move(item));
+    }
+    changed_.notify_one();
+  }
+  bool pop(T& item) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return closed_ || !items_.empty(); });
+    if (items_.empty()) return false;
+    item = std::move(items_.front());
+    items_.pop_front();
+    return true;
+  }
+  void close() {
+    {
+      std::lock_guard lock(mutex_);
+      closed_ = true;
+    }
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<T> items_;
+  bool closed_ = false;
+};
+
+}  // namespace
+
+struct RankGroup::Impl {
+  struct Rank {
+    std::unique_ptr<Backend> backend;
+    std::unique_ptr<ShardPlan> shard;
+    std::unique_ptr<ModelRunner> runner;
+    Channel<std::shared_ptr<const StepPlan>> plans;
+    std::thread thread;
+  };
+
+  const EngineConfig config;
+  MemoryPlan plan;
+  StageTimes& times;
+  StageTimes other_times;  // of ranks other than 0, which the report leaves out
+  std::vector<std::unique_ptr<Communicator>> communicators;
+  std::vector<Rank> ranks;
+  Channel<Done> done;
+
+  std::mutex failure_mutex;
+  std::exception_ptr failure;  // the first
+
+  Impl(const EngineConfig& c, StageTimes& t)
+      : config(c), times(t), communicators(make_thread_communicators(c.tensor_parallel)), ranks(c.tensor_parallel) {}
+  ~Impl() {
+    for (Rank& rank : ranks) rank.plans.close();
+    for (Rank& rank : ranks)
+      if (rank.thread.joinable()) rank.thread.join();
+  }
+
+  int threads_of(int rank) const {
+    int n = config.tensor_parallel;
+    return std::max(1, config.threads * (rank + 1) / n - config.threads * rank / n);
+  }
+
+  void fail(std::exception_ptr error) {
+    {
+      std::lock_guard lock(failure_mutex);
+      if (failure) return;
+      failure = error;
+    }
+    for (auto& communicator : communicators) communicator->abort();
+    done.close();
+  }
+  void rethrow_failure() {
+    std::lock_guard lock(failure_mutex);
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  // Calls f(rank) for each rank on a thread of its own; rethrows the first error.
+  void on_all(std::function<void(int)> f) {
+    {
+      std::vector<std::jthread> threads;
+      for (int r = 0; r < config.tensor_parallel; ++r)
+        threads.emplace_back([&, r] {
+          try {
+            f(r);
+          } catch (...) {
+            fail(std::current_exception());
+          }
+        });
+    }
+    rethrow_failure();
+  }
+
+  void serve(int r) {
+    try {
+      std::shared_ptr<const StepPlan> step;
+      while (ranks[r].plans.pop(step)) {
+        Done one;
+        one.result = ranks[r].runner->run(*step, one.timing);
+        if (r == 0) done.push(std::move(one));
+      }
+    } catch (...) {
+      fail(std::current_exception());
+    }
+  }
+};
+
+RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const SafetensorsFolder* files,
+                     StageTimes& times)
+    : impl_(std::make_unique<Impl>(config, times)) {
+  Impl& group = *impl_;
+  {
+    StageTimer timer(times, Stage::plan_memory);
+    for (int r = 0; r < config.tensor_parallel; ++r) {
+      group.ranks[r].shard = std::make_unique<ShardPlan>(model, r, config.tensor_parallel);
+      group.ranks[r].backend = make_backend({.device = config.device, .index = r, .dtype = config.dtype,
+                                             .threads = group.threads_of(r), .poison_memory = config.poison_memory});
+    }
+    group.plan = plan_memory(model, group.config, *group.ranks[0].shard, *group.ranks[0].backend);
+  }
+  group.on_all([&](int r) {
+    Impl::Rank& rank = group.ranks[r];
+    rank.runner = std::make_unique<ModelRunner>(model, group.config, group.plan, *rank.shard, files, group.threads_of(r),
+                                                *rank.backend, *group.communicators[r], r == 0 ? times : group.other_times);
+  });
+  for (int r = 0; r < config.tensor_parallel; ++r) group.ranks[r].thread = std::thread([&group, r] { group.serve(r); });
+}
+
+RankGroup::~RankGroup() = default;
+
+const MemoryPlan& RankGroup::memory_plan() const { return impl_->plan; }
+
+void RankGroup::submit(StepPlan plan) {
+  auto shared = std::make_shared<const StepPlan>(std::move(plan));
+  for (auto& rank : impl_->ranks) rank.plans.push(shared);
+}
+
+RankGroup::Done RankGroup::wait() {
+  Done one;
+  if (!impl_->done.pop(one)) impl_->rethrow_failure();
+  return one;
+}
+
+}  // namespace penstock

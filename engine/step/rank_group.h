@@ -1,0 +1,39 @@
+// The ranks of one model: a thread each, all doing the same steps in the same order.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "engine/engine_config.h"
+#include "engine/model/model_config.h"
+#include "engine/model/safetensors_file.h"
+#include "engine/schedule/step_plan.h"
+#include "engine/stage_timer.h"
+#include "engine/step/memory_plan.h"
+#include "engine/step/model_runner.h"
+
+namespace penstock {
+
+class RankGroup {
+ public:
+  // Loads every rank's share, in parallel. Errors: what the ranks threw.
+  RankGroup(const ModelConfig& model, const EngineConfig& config, const SafetensorsFolder* files, StageTimes& times);
+  ~RankGroup();  // waits for the steps that were submitted
+
+  const MemoryPlan& memory_plan() const;
+
+  // Queues a step on every rank; returns at once.
+  void submit(StepPlan plan);
+  // The result of the oldest submitted step that was not waited for, with rank 0's timing. Rethrows what a rank threw;
+  // after that the group is dead.
+  struct Done {
+    StepResult result;
+    ModelRunner::Timing timing;
+  };
+  Done wait();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace penstock

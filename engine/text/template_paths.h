@@ -1,0 +1,16 @@
+// The attribute argument of map, sort, join and others: "a.b.0" means element["a"]["b"][0].
+#pragma once
+#include "engine/text/template_eval.h"
+
+namespace penstock::jinja {
+
+class Path {
+ public:
+  explicit Path(const Value& attribute);  // a string, an integer, or none: the element itself
+  Value of(Interpreter& interpreter, Value element, const Value* fallback = nullptr) const;  // for undefined parts
+
+ private:
+  std::vector<Value> parts_;
+};
+
+}  // namespace penstock::jinja

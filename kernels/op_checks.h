@@ -1,0 +1,19 @@
+// What backend.h asks of an op's arguments, checked once for every backend before the op runs: Error(internal) names
+// the dimension that disagrees. Contents of device arrays are not looked at.
+#pragma once
+#include "kernels/backend.h"
+
+namespace penstock {
+
+void check(const Embed&, DType activation);
+void check(const Matmul&, DType activation);
+void check(const RmsNorm&, DType activation);
+void check(const AddRmsNorm&, DType activation);
+void check(const QkNormRopeStore&, DType activation);
+void check(const PagedAttention&, DType activation);
+void check(const SiluMul&, DType activation);
+void check(const GatherRows&, DType activation);
+void check(const Head&);
+void check(const CopyBlocks&);
+
+}  // namespace penstock

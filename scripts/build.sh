@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Builds Penstock into build/<preset>/penstock.
+#   scripts/build.sh [release|asan|tsan] [target…]      (default: release, everything)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=${1:-release}
+shift || true
+case $preset in
+  release) flags=(-DCMAKE_BUILD_TYPE=Release) ;;
+  asan) flags=(-DCMAKE_BUILD_TYPE=Release -DPENSTOCK_SANITIZE=address) ;;
+  tsan) flags=(-DCMAKE_BUILD_TYPE=Release -DPENSTOCK_SANITIZE=thread) ;;
+  *) echo "usage: scripts/build.sh [release|asan|tsan] [target...]" >&2; exit 64 ;;
+esac
+command -v ninja >/dev/null && flags+=(-G Ninja)
+command -v ccache >/dev/null && flags+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+[ -f "build/$preset/CMakeCache.txt" ] || cmake -S . -B "build/$preset" "${flags[@]}"
+cmake --build "build/$preset" -j "$(nproc)" ${1:+--target "$@"}

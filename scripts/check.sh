@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The one check. Installs what the tests need, builds, runs the tests.
+#   scripts/check.sh          what a change must pass: under 15 minutes on 2 cores from nothing
+#   scripts/check.sh quick    under 2 minutes when little changed: no whole-model runs on SmolLM2
+#   scripts/check.sh long     everything at full count
+#   scripts/check.sh asan     the quick set under ASan and UBSan;   tsan: under TSan
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=${1:-default}
+. scripts/packages.sh
+need "${build_packages[@]}" "${test_packages[@]}"
+
+preset=release
+case $mode in
+  default) export PENSTOCK_MODEL_CHECK=100000 ;;
+  quick)   export PENSTOCK_MODEL_CHECK=5000 ;;
+  long)    export PENSTOCK_MODEL_CHECK=1000000 ;;
+  asan|tsan)
+    preset=$mode
+    export PENSTOCK_MODEL_CHECK=300
+    export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 64 ;;
+esac
+
+python3 scripts/check_includes.py
+scripts/build.sh "$preset"
+scripts/fetch_model.sh models/smollm2
+export PENSTOCK_SMOLLM2=$PWD/models/smollm2 PENSTOCK=$PWD/build/$preset/penstock MODEL=$PWD/samples/tiny-llama
+
+failed=()
+run() {
+  local start=$SECONDS log
+  log=$(mktemp)
+  if "$@" > "$log" 2>&1; then
+    echo "ok      $((SECONDS - start)) s  $(basename "$1") ${*:2}"
+  else
+    echo "FAILED  $((SECONDS - start)) s  $*"
+    tail -n 60 "$log"
+    failed+=("$(basename "$1")")
+  fi
+  rm -f "$log"
+}
+
+for program in build/"$preset"/tests_*; do
+  [ -x "$program" ] && [ -f "$program" ] || continue
+  filter=()
+  if [ "$(basename "$program")" = tests_model ] && [ "$mode" != default ] && [ "$mode" != long ]; then
+    filter=("~[smollm2]")
+  fi
+  run "$program" "${filter[@]}"
+done
+# The ops once more with every instruction set the machine could have run.
+if [ "$preset" = release ]; then
+  for set in baseline avx2; do PENSTOCK_CPU=$set run "build/$preset/tests_kernels"; done
+fi
+for script in tests/app/*.sh; do run bash "$script"; done
+
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "failed: ${failed[*]}"
+  exit 1
+fi
+echo "all passed"

@@ -1,0 +1,218 @@
+// A device whose arithmetic is a hash: it executes plans as the real one does, and its answers betray every mistake.
+//
+// The cell of a position holds hash(id, position, all earlier cells of the sequence), read through the block table of
+// the plan. A wrong, stale or reused block, a missing copy, a wrong position or a wrong id therefore changes every draw
+// that follows. run_alone() answers the same request without scheduler, blocks or steps.
+#pragma once
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <deque>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine/schedule/scheduler.h"
+
+namespace penstock::testing {
+
+inline uint64_t mix(uint64_t a, uint64_t b) {
+  const auto product = static_cast<unsigned __int128>(a ^ 0x9E3779B97F4A7C15u) * (b ^ 0xD1B54A32D192ED03u);
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64) ^ std::rotl(a, 23) ^ b;
+}
+
+// What the hash model is: part of a trial, the same for the device and for run_alone().
+struct HashModel {
+  int32_t vocab = 8;
+  uint32_t one_in_bad = 0;  // logits that are not finite; 0: none
+
+  static uint64_t cell(int32_t id, int32_t position, uint64_t context) {
+    return mix(mix(static_cast<uint64_t>(id), static_cast<uint64_t>(position)), context);
+  }
+  // Context of the first p + 1 positions from that of the first p.
+  static uint64_t extend(uint64_t context, uint64_t cell) { return std::rotl(context, 5) * 0x2545F4914F6CDD1Du + cell; }
+
+  HeadResult answer(uint64_t context, const HeadRow& head) const {
+    const uint64_t logits = mix(context, 0x5BD1E995);
+    if (one_in_bad > 0 && logits % one_in_bad == 0) return {.token = -1, .logprob = 0, .flags = HeadResult::kNonFinite};
+    if (head.target >= 0) {
+      const uint64_t score = mix(logits, static_cast<uint64_t>(head.target));
+      return {
+          .token = -1, .logprob = -static_cast<float>(score % 997), .flags = score & 1024 ? HeadResult::kArgmax : 0};
+    }
+    uint64_t key = mix(head.seed, (static_cast<uint64_t>(head.choice) << 32) | static_cast<uint32_t>(head.position));
+    key = mix(key, std::bit_cast<uint32_t>(head.temperature) ^ (static_cast<uint64_t>(head.top_k) << 32));
+    key ^= std::bit_cast<uint32_t>(head.top_p) ^ (static_cast<uint64_t>(std::bit_cast<uint32_t>(head.min_p)) << 32);
+    const uint64_t draw = mix(logits, key);
+    return {
+        .token = static_cast<int32_t>((draw >> 20) % vocab), .logprob = -static_cast<float>(draw % 991), .flags = 0};
+  }
+};
+
+class HashDevice {
+ public:
+  HashDevice(const SchedulerConfig& config, const HashModel& model)
+      : config_(config),
+        model_(model),
+        cells_(static_cast<size_t>(config.num_blocks) * config.block_size, 0xDEAD),
+        written_(cells_.size(), 0),
+        last_tokens_(config.max_batch, -1),
+        next_position_(config.max_batch, -1),
+        last_writer_(config.num_blocks, -1) {}
+
+  // To be called as each plan is made: what must hold before it runs, given the plans that are still in flight.
+  void announce(const StepPlan& plan) {
+    check_limits(plan);
+    for (const PlanRow& row : plan.rows) {
+      const bool newcomer = row.first_position != next_position_[row.slot];
+      next_position_[row.slot] = row.first_position + row.num_tokens;
+      const int32_t first_written = row.first_position / config_.block_size;
+      for (const StepPlan& other : in_flight_) {
+        for (const PlanRow& earlier : other.rows) {
+          require(!newcomer || earlier.slot != row.slot, "a slot changed hands while a plan in flight names it");
+          if (earlier.slot == row.slot) continue;
+          for (int32_t i = first_written; i < row.num_blocks; ++i)
+            for (int32_t j = 0; j < earlier.num_blocks; ++j)
+              require(plan.block_tables[row.first_block + i] != other.block_tables[earlier.first_block + j],
+                      "a block is written while a plan in flight names it for another sequence");
+        }
+        for (const BlockCopy& copy : other.copies)
+          for (int32_t i = first_written; i < row.num_blocks; ++i)
+            require(plan.block_tables[row.first_block + i] != copy.from || last_writer_[copy.from] == row.slot,
+                    "the source of a copy in flight was given to another sequence");
+      }
+      for (int32_t i = first_written; i < row.num_blocks; ++i)
+        last_writer_[plan.block_tables[row.first_block + i]] = row.slot;
+    }
+    in_flight_.push_back(plan);
+  }
+
+  void committed() { in_flight_.pop_front(); }
+
+  StepResult execute(const StepPlan& plan) {
+    copy(plan);
+    StepResult result{.id = plan.id, .head = {}};
+    size_t head = 0;
+    std::vector<std::pair<int32_t, int32_t>> drawn;  // reaches the slots when the step is done
+    for (const PlanRow& row : plan.rows) {
+      const int32_t* table = &plan.block_tables[row.first_block];
+      auto index = [&](int32_t p) {
+        return table[p / config_.block_size] * config_.block_size + p % config_.block_size;
+      };
+      uint64_t context = 0;
+      for (int32_t p = 0; p < row.first_position; ++p) context = HashModel::extend(context, cells_[index(p)]);
+      for (int32_t i = 0; i < row.num_tokens; ++i) {
+        const int32_t token = row.first_token + i, position = row.first_position + i, at = index(position);
+        const int32_t input = plan.input_ids[token];
+        require(written_[at] != plan.id, "two rows of one plan write the same cell");
+        written_[at] = plan.id;
+        cells_[at] = HashModel::cell(input >= 0 ? input : last_tokens_[~input], position, context);
+        context = HashModel::extend(context, cells_[at]);
+        for (; head < plan.head.size() && plan.head_tokens[head] == token; ++head) {
+          result.head.push_back(model_.answer(context, plan.head[head]));
+          if (plan.head[head].target < 0) drawn.emplace_back(plan.head[head].slot, result.head.back().token);
+        }
+      }
+    }
+    require(head == plan.head.size(), "wanted logits are not in the order of their tokens");
+    for (auto [slot, token] : drawn) last_tokens_[slot] = token;
+    return result;
+  }
+
+ private:
+  static void require(bool holds, const char* what) {
+    if (!holds) throw std::runtime_error(what);
+  }
+
+  void check_limits(const StepPlan& plan) const {
+    require(plan.num_tokens() <= config_.max_step_tokens, "too many tokens in a step");
+    require(static_cast<int32_t>(plan.head.size()) <= config_.max_head_rows, "too many wanted logits in a step");
+    require(plan.head.size() == plan.head_tokens.size(), "head and head_tokens differ");
+    std::vector<bool> seen(config_.max_batch, false);
+    int64_t tokens = 0, blocks = 0;
+    for (const PlanRow& row : plan.rows) {
+      require(row.slot >= 0 && row.slot < config_.max_batch && !seen[row.slot], "a slot has two rows or none exists");
+      seen[row.slot] = true;
+      require(row.num_tokens >= 1 && row.first_token == tokens && row.first_block == blocks, "rows are not contiguous");
+      require(row.num_blocks == (row.first_position + row.num_tokens + config_.block_size - 1) / config_.block_size,
+              "a row's table does not cover its positions");
+      tokens += row.num_tokens;
+      blocks += row.num_blocks;
+    }
+    require(tokens == plan.num_tokens() && blocks == static_cast<int64_t>(plan.block_tables.size()),
+            "rows leave a rest");
+    for (int32_t block : plan.block_tables) require(block >= 0 && block < config_.num_blocks, "no such block");
+  }
+
+  // All sources are read before any target is written: the copies of a plan may run in any order.
+  void copy(const StepPlan& plan) {
+    std::vector<uint64_t> sources;
+    for (const BlockCopy& copy : plan.copies) {
+      const auto from = cells_.begin() + copy.from * config_.block_size;
+      sources.insert(sources.end(), from, from + config_.block_size);
+    }
+    auto source = sources.begin();
+    for (const BlockCopy& copy : plan.copies) {
+      for (const BlockCopy& other : plan.copies) require(copy.to != other.from, "a copy's target is another's source");
+      std::copy(source, source + config_.block_size, cells_.begin() + copy.to * config_.block_size);
+      source += config_.block_size;
+    }
+  }
+
+  const SchedulerConfig config_;
+  const HashModel model_;
+  std::vector<uint64_t> cells_;         // [blocks * block_size]
+  std::vector<uint64_t> written_;       // by which plan
+  std::vector<int32_t> last_tokens_;    // [max_batch]
+  std::vector<int32_t> next_position_;  // [max_batch] as planned
+  std::vector<int32_t> last_writer_;    // [blocks] slot, as planned
+  std::deque<StepPlan> in_flight_;
+};
+
+// The answer to one sequence alone; a pure function. `watcher` must be fresh.
+inline SequenceOutput run_alone(const SequenceInput& input, const StopWatcher& watcher, const HashModel& model,
+                                const SchedulerConfig& config) {
+  SequenceOutput output;
+  output.tag = input.tag;
+  const int32_t prompt = static_cast<int32_t>(input.prompt.size());
+  const bool scoring = input.score_from >= 1;
+  const int32_t max_new = std::min(input.stop.max_tokens, config.max_context - prompt);
+  const int32_t fed = scoring ? prompt - 1 : prompt + max_new - 1;
+  auto end = [&](FinishReason reason) {
+    output.reason = reason;
+    return output;
+  };
+  if (prompt > config.max_context || (!scoring && max_new < 1)) return end(FinishReason::error);
+  if (fed > config.num_blocks * config.block_size) return end(FinishReason::error);
+
+  std::vector<int32_t> ids = input.prompt;
+  uint64_t context = 0;
+  for (int32_t p = 0; p < fed; ++p) {
+    context = HashModel::extend(context, HashModel::cell(ids[p], p, context));
+    if (scoring ? p + 1 < input.score_from : p + 1 < prompt) continue;
+    const SamplingParams& s = input.sampling;
+    HeadRow head{.temperature = s.temperature,
+                 .top_p = s.top_p,
+                 .min_p = s.min_p,
+                 .top_k = s.top_k,
+                 .position = p + 1,
+                 .choice = input.choice,
+                 .seed = s.seed};
+    if (scoring) head.target = ids[p + 1];
+    const HeadResult result = model.answer(context, head);
+    if (result.flags & HeadResult::kNonFinite) return end(FinishReason::error);
+    if (scoring) {
+      output.scores.push_back({result.logprob, (result.flags & HeadResult::kArgmax) != 0});
+      continue;
+    }
+    ids.push_back(result.token);
+    output.tokens.push_back(result.token);
+    output.logprobs.push_back(result.logprob);
+    const bool stop_id = std::count(input.stop.stop_ids.begin(), input.stop.stop_ids.end(), result.token) > 0;
+    if (stop_id && static_cast<int32_t>(output.tokens.size()) >= input.stop.min_tokens) return end(FinishReason::stop);
+    if (watcher && watcher(result.token)) return end(FinishReason::stop);
+  }
+  return end(scoring ? FinishReason::scored : FinishReason::length);
+}
+
+}  // namespace penstock::testing

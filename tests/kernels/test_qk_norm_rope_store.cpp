@@ -1,0 +1,128 @@
+#include "tests/kernels/paged_fixture.h"
+
+using namespace penstock;
+
+namespace {
+
+constexpr float kEps = 1e-6f;
+
+struct Tables {
+  std::vector<float> rope, q_norm, k_norm;
+  Tables(int64_t positions, int64_t head_dim)
+      : rope(positions * head_dim), q_norm(normal_values(head_dim, 8)), k_norm(normal_values(head_dim, 9)) {
+    for (int64_t p = 0; p < positions; ++p)
+      for (int64_t i = 0; i < head_dim / 2; ++i) {
+        double angle = static_cast<double>(p) * std::pow(1e4, -2.0 * static_cast<double>(i) / head_dim);
+        rope[p * head_dim + i] = static_cast<float>(std::cos(angle));
+        rope[p * head_dim + head_dim / 2 + i] = static_cast<float>(std::sin(angle));
+      }
+  }
+};
+
+// One head, normed and rotated in double.
+std::vector<Expected> reference(const float* x, int64_t head_dim, const float* norm, const float* rope) {
+  std::vector<double> y(x, x + head_dim);
+  if (norm) {
+    double squares = 0;
+    for (double value : y) squares += value * value;
+    for (int64_t i = 0; i < head_dim; ++i) y[i] *= norm[i] / std::sqrt(squares / static_cast<double>(head_dim) + kEps);
+  }
+  std::vector<Expected> out(head_dim);
+  int64_t half = head_dim / 2;
+  for (int64_t i = 0; i < head_dim; ++i) {
+    if (!rope) {
+      out[i].add(y[i]);
+      continue;
+    }
+    out[i].add(y[i] * rope[i % half]);
+    out[i].add(i < half ? -y[i + half] * rope[half + i] : y[i - half] * rope[i]);
+  }
+  return out;
+}
+
+void check_step(Backend& backend, const PagedShape& shape, const std::vector<PagedSequence>& sequences, bool norm,
+                bool rope) {
+  PagedStep step(sequences, shape.block_size, 3);
+  DeviceStep device_step(backend, step);
+  DeviceCache cache(backend, shape, step.blocks);
+  int64_t width = shape.qkv_width(), d = shape.head_dim;
+  Tables tables(64, d);
+  auto qkv = normal_values(step.tokens() * width, 3);
+  DeviceArray<float> device_qkv(backend, qkv), device_rope(backend, tables.rope);
+  DeviceArray<float> q_norm(backend, tables.q_norm), k_norm(backend, tables.k_norm);
+  backend.qk_norm_rope_store({.qkv = device_qkv.matrix(step.tokens(), width),
+                              .heads = shape.heads,
+                              .q_norm = norm ? q_norm.data() : nullptr,
+                              .k_norm = norm ? k_norm.data() : nullptr,
+                              .norm_eps = kEps,
+                              .rope = rope ? device_rope.data() : nullptr,
+                              .cache = cache.view(),
+                              .step = device_step.view()});
+  auto got = device_qkv.download(), keys = cache.keys(), values = cache.values();
+  double tolerance = 12 * kUlp, stored = tolerance + (shape.dtype == DType::bf16 ? 0x1p-8 : 0);
+  std::vector<bool> written(cache.count());
+  for (int64_t t = 0; t < step.row_begin.back(); ++t) {
+    const float* cos_sin = rope ? &tables.rope[step.positions[t] * d] : nullptr;
+    const float* token = &qkv[t * width];
+    for (int64_t h = 0; h < shape.heads; ++h)
+      CHECK(difference({&got[t * width + h * d], static_cast<size_t>(d)},
+                       reference(token + h * d, d, norm ? tables.q_norm.data() : nullptr, cos_sin), tolerance) == "");
+    for (int64_t h = 0; h < shape.kv_heads; ++h) {
+      int64_t at = step.at(shape, step.token_rows[t], step.positions[t], h);
+      std::fill_n(written.begin() + at, d, true);
+      CHECK(difference({&keys[at], static_cast<size_t>(d)},
+                       reference(token + (shape.heads + h) * d, d, norm ? tables.k_norm.data() : nullptr, cos_sin),
+                       stored) == "");
+      std::vector<float> value(token + (shape.heads + shape.kv_heads + h) * d,
+                               token + (shape.heads + shape.kv_heads + h + 1) * d);
+      if (shape.dtype == DType::bf16)
+        for (float& x : value) x = bf16_to_f32(f32_to_bf16(x));
+      CHECK(bit_difference({&values[at], static_cast<size_t>(d)}, value) == "");
+    }
+  }
+  int64_t strays = 0;
+  for (int64_t i = 0; i < cache.count(); ++i)
+    if (!written[i]) strays += !std::isnan(keys[i]) + !std::isnan(values[i]);
+  CHECK(strays == 0);
+}
+
+}  // namespace
+
+TEST_CASE("qk_norm_rope_store norms, rotates and stores what the reference does, and nothing else") {
+  auto backend = test_backend();
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (int64_t head_dim : {8, 20, 64, 96, 128})
+      for (int64_t block_size : {1, 3, 16, 64})
+        for (int variant = 0; variant < 4; ++variant) {
+          INFO("head_dim " << head_dim << ", block_size " << block_size << ", variant " << variant);
+          check_step(*backend,
+                     {.heads = 4, .kv_heads = 2, .head_dim = head_dim, .block_size = block_size, .dtype = dtype},
+                     {{1, 1}, {50, 3}, {17, 17}}, variant & 1, variant & 2);
+        }
+}
+
+TEST_CASE("a stored bf16 key is the rounded f32 key") {
+  auto backend = test_backend();
+  PagedShape shape{.heads = 2, .kv_heads = 1, .head_dim = 64, .block_size = 8};
+  PagedStep step({{20, 20}}, shape.block_size, 0);
+  DeviceStep device_step(*backend, step);
+  auto qkv = normal_values(step.tokens() * shape.qkv_width(), 4);
+  Tables tables(64, shape.head_dim);
+  DeviceArray<float> rope(*backend, tables.rope);
+  std::vector<std::vector<float>> keys;
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    shape.dtype = dtype;
+    DeviceCache cache(*backend, shape, step.blocks);
+    DeviceArray<float> device_qkv(*backend, qkv);
+    backend->qk_norm_rope_store({.qkv = device_qkv.matrix(step.tokens(), shape.qkv_width()),
+                                 .heads = shape.heads,
+                                 .rope = rope.data(),
+                                 .cache = cache.view(),
+                                 .step = device_step.view()});
+    keys.push_back(cache.keys());
+  }
+  for (float& key : keys[0])
+    if (!std::isnan(key)) key = bf16_to_f32(f32_to_bf16(key));
+  for (size_t i = 0; i < keys[0].size(); ++i)
+    REQUIRE((std::isnan(keys[0][i]) ? std::isnan(keys[1][i]) : keys[0][i] == keys[1][i]));
+}

@@ -1,0 +1,200 @@
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/random.h"
+#include "tests/kernels/head_fixture.h"
+
+using namespace penstock;
+
+namespace {
+
+// What the filters keep, by sorting. `margin`: how far the closest decision was from going the other way.
+struct Kept {
+  std::vector<int32_t> ids;
+  double margin = 1;
+};
+
+Kept kept_ids(const std::vector<float>& logits, const HeadRow& want) {
+  Kept kept;
+  kept.ids.resize(logits.size());
+  std::iota(kept.ids.begin(), kept.ids.end(), 0);
+  std::ranges::stable_sort(kept.ids, [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+  if (want.top_k > 0 && want.top_k < static_cast<int32_t>(kept.ids.size())) kept.ids.resize(want.top_k);
+  double largest = logits[kept.ids[0]], total = 0, before = 0;
+  auto mass = [&](int32_t id) { return std::exp((logits[id] - largest) / want.temperature); };
+  for (int32_t id : kept.ids) total += mass(id);
+  size_t count = 0;
+  while (want.top_p < 1 && count < kept.ids.size() && (count == 0 || before < want.top_p * total)) {
+    before += mass(kept.ids[count++]);
+    kept.margin = std::min(kept.margin, std::abs(before / total - want.top_p));
+  }
+  if (want.top_p < 1) kept.ids.resize(count);
+  std::erase_if(kept.ids, [&](int32_t id) {
+    if (want.min_p > 0) kept.margin = std::min(kept.margin, std::abs(mass(id) / want.min_p - 1));
+    return mass(id) < want.min_p;
+  });
+  return kept;
+}
+
+float noise(const HeadRow& want, int32_t id) {
+  return gumbel(random_words(want.seed, want.choice, want.position, RandomUse::token, id / 4).word[id % 4]);
+}
+
+// The token by the rule, or -1 where two answers are too close to call in f32.
+int32_t reference(const std::vector<float>& logits, const HeadRow& want) {
+  Kept kept = kept_ids(logits, want);
+  double best = -1e300, second = -1e300;
+  int32_t token = -1;
+  for (int32_t id : kept.ids) {
+    double key = static_cast<double>(logits[id]) / want.temperature + noise(want, id);
+    if (key > best)
+      second = best, best = key, token = id;
+    else
+      second = std::max(second, key);
+  }
+  return kept.margin < 1e-6 || best - second < 1e-3 ? -1 : token;
+}
+
+// 10^5 draws of one row of logits, chi-square against `want`.
+void check_frequencies(const std::vector<float>& logits, HeadRow how, const std::vector<double>& want) {
+  auto backend = test_backend();
+  constexpr int kDraws = 100000, kBatch = 1000;
+  std::vector<float> batch;
+  for (int i = 0; i < kBatch; ++i) batch.insert(batch.end(), logits.begin(), logits.end());
+  std::vector<int> counts(logits.size());
+  for (int first = 0; first < kDraws; first += kBatch) {
+    std::vector<HeadRow> rows(kBatch, how);
+    for (int i = 0; i < kBatch; ++i) {
+      rows[i].slot = i;
+      rows[i].position = (first + i) % 100, rows[i].choice = (first + i) / 100 % 10, rows[i].seed = (first + i) / 1000;
+    }
+    for (const HeadResult& result : run_head(*backend, true, batch, rows).results) counts.at(result.token)++;
+  }
+  double chi_square = 0;
+  int freedom = -1;
+  for (size_t id = 0; id < want.size(); ++id) {
+    double expected = want[id] * kDraws;
+    if (expected == 0) {
+      CHECK(counts[id] == 0);
+      continue;
+    }
+    chi_square += (counts[id] - expected) * (counts[id] - expected) / expected;
+    freedom++;
+  }
+  // Five standard deviations above the mean; the draws are a fixed sequence, so this passes always or never.
+  INFO("chi-square " << chi_square << ", " << freedom << " degrees of freedom");
+  CHECK(chi_square <= freedom + 5 * std::sqrt(2.0 * freedom));
+}
+
+std::vector<double> softmax(const std::vector<float>& logits, double temperature) {
+  std::vector<double> p;
+  double total = 0;
+  for (float x : logits) p.push_back(std::exp(x / temperature)), total += p.back();
+  for (double& x : p) x /= total;
+  return p;
+}
+
+}  // namespace
+
+TEST_CASE("greedy takes the largest logit, the lowest id among equals") {
+  auto backend = test_backend();
+  for (size_t vocab : {1, 7, 64, 65, 49152}) {
+    auto logits = normal_values(vocab, 3, 2);
+    int32_t largest = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+    for (size_t id = largest; id < vocab; id += 13) logits[id] = logits[largest];
+    for (HeadRow how : {HeadRow{.slot = 2}, HeadRow{.slot = 2, .temperature = 1, .top_p = 0},
+                        HeadRow{.slot = 2, .temperature = 1, .top_k = 1}}) {
+      auto got = run_head(*backend, true, logits, {how});
+      double want = log_probability(logits, largest);
+      CHECK(got.results[0].token == largest);
+      CHECK(got.results[0].flags == 0);
+      CHECK(std::abs(got.results[0].logprob - want) <= 1e-6 + 1e-6 * std::abs(want));
+      CHECK(got.last_tokens == std::vector<int32_t>{kUntouched, kUntouched, largest});
+    }
+  }
+}
+
+TEST_CASE("a draw is the arg max of filtered logits plus noise") {
+  auto backend = test_backend();
+  int decided = 0, all = 0;
+  for (size_t vocab : {3, 64, 1000, 49152})
+    for (float deviation : {0.0f, 1.0f, 4.0f})
+      for (float temperature : {0.5f, 1.0f, 1.7f})
+        for (float top_p : {1.0f, 0.9f, 0.3f})
+          for (int32_t top_k : {0, 2, 50, 900})
+            for (float min_p : {0.0f, 0.1f}) {
+              HeadRow how{.slot = 0, .temperature = temperature, .top_p = top_p, .min_p = min_p, .top_k = top_k};
+              how.seed = 0x123456789ABCDEFu + all, how.position = all, how.choice = all % 3;
+              auto logits = normal_values(vocab, 100 + all++, deviation);
+              if (all % 2) logits[vocab / 3] = -kInfinity, logits[vocab / 2] = logits[0];
+              int32_t want = reference(logits, how);
+              if (want < 0) continue;
+              decided++;
+              INFO("vocab " << vocab << ", deviation " << deviation << ", temperature " << temperature << ", top_p "
+                            << top_p << ", top_k " << top_k << ", min_p " << min_p);
+              HeadResult got = run_head(*backend, true, logits, {how}).results[0];
+              CHECK(got.token == want);
+              CHECK(std::abs(got.logprob - log_probability(logits, want)) <= 2e-5);
+            }
+  CHECK(decided > all * 8 / 10);
+}
+
+TEST_CASE("draws have the probabilities of the softmax") {
+  std::vector<float> peaked = {0, 1, 2, 3, 4, 5, -1}, flat(33, 0.25f), ties = {1, 3, 3, 0, 3, 1};
+  std::vector<float> masked = {1, -kInfinity, 2, -kInfinity, 1.5f}, one_hot(20, -kInfinity);
+  one_hot[13] = -5;
+  for (float temperature : {0.7f, 1.0f, 1.5f})
+    for (const auto& logits : {peaked, flat, ties, masked, one_hot})
+      check_frequencies(logits, {.temperature = temperature}, softmax(logits, temperature));
+}
+
+TEST_CASE("equal logits at a filter's border: the lower ids stay") {
+  std::vector<float> ties = {1, 3, 3, 0, 3, 1};
+  check_frequencies(ties, {.temperature = 1, .top_k = 2}, {0, 0.5, 0.5, 0, 0, 0});
+  check_frequencies(ties, {.temperature = 1, .top_p = 0.5}, {0, 0.5, 0.5, 0, 0, 0});
+  check_frequencies(ties, {.temperature = 1, .min_p = 0.5}, {0, 1 / 3.0, 1 / 3.0, 0, 1 / 3.0, 0});
+  check_frequencies(ties, {.temperature = 1, .top_p = 0.7f, .top_k = 4}, {0, 1 / 3.0, 1 / 3.0, 0, 1 / 3.0, 0});
+}
+
+TEST_CASE("sample calls logits that are no numbers by their name, and leaves other rows alone") {
+  auto backend = test_backend();
+  constexpr size_t kVocab = 70;
+  std::vector<float> logits(7 * kVocab, 1.0f);
+  logits[0 * kVocab + 69] = kNan;
+  logits[1 * kVocab + 3] = kInfinity;
+  std::fill_n(logits.begin() + 2 * kVocab, kVocab, -kInfinity);
+  std::fill_n(logits.begin() + 3 * kVocab, 2 * kVocab, kNan);
+  logits[5 * kVocab + 1] = -kInfinity, logits[5 * kVocab + 9] = 2;
+  for (float temperature : {0.0f, 1.0f}) {
+    std::vector<HeadRow> rows(7, HeadRow{.temperature = temperature});
+    for (int32_t row : {0, 1, 2, 5}) rows[row].slot = row;
+    rows[4].target = 3, rows[6].slot = 6, rows[6].target = 3;
+    auto got = run_head(*backend, true, logits, rows);
+    for (int row : {0, 1, 2}) {
+      CHECK(got.results[row].flags == HeadResult::kNonFinite);
+      CHECK(got.results[row].token == -1);
+      CHECK(got.last_tokens[row] == 0);
+    }
+    for (int row : {3, 4, 6}) CHECK(got.results[row].token == kUntouched);
+    CHECK(got.results[5].flags == 0);
+    CHECK(got.last_tokens[5] == got.results[5].token);
+    CHECK(got.last_tokens[6] == kUntouched);
+  }
+}
+
+TEST_CASE("a draw's bits depend on nothing but its row") {
+  auto backend = test_backend(), alone = test_backend(1);
+  constexpr size_t kVocab = 5003, kRows = 33;
+  auto logits = normal_values(kVocab * kRows, 5, 3);
+  std::vector<HeadRow> rows;
+  for (int32_t row = 0; row < static_cast<int32_t>(kRows); ++row)
+    rows.push_back({.slot = row,
+                    .temperature = 0.5f * static_cast<float>(row % 4),
+                    .top_p = row % 3 ? 0.9f : 1.0f,
+                    .top_k = row % 5 * 10,
+                    .position = row,
+                    .seed = 99});
+  auto got = run_head(*backend, true, logits, rows);
+  for (size_t row = 0; row < kRows; ++row)
+    CHECK(same(run_head(*alone, true, slice(logits, row * kVocab, kVocab), {rows[row]}).results[0], got.results[row]));
+}

@@ -1,0 +1,131 @@
+// Whole-model tests: greedy ids equal Hugging Face transformers in f32, whatever the batch, chunk, cache, pool, graphs,
+// depth or number of ranks.
+#include <cmath>
+#include <map>
+
+#include "engine/engine.h"
+#include "tests/support/catch.h"
+#include "tests/support/golden.h"
+
+namespace penstock {
+namespace {
+
+using test::Golden;
+
+struct Answers {
+  std::map<uint64_t, SequenceOutput> by_tag;
+  EngineStats stats;
+};
+
+SequenceInput greedy_input(uint64_t tag, const test::GoldenAnswer& answer, const ModelConfig& model, int32_t limit) {
+  SequenceInput input;
+  input.tag = input.request = tag;
+  input.prompt = answer.prompt;
+  input.sampling.temperature = 0;
+  input.stop.stop_ids = model.eos_ids;
+  input.stop.max_tokens = limit;
+  return input;
+}
+
+class Fixture {
+ public:
+  explicit Fixture(const std::string& name)
+      : golden(test::read_golden(name)), folder(read_model_folder(test::model_path(name))),
+        model(parse_model_config(folder.config, folder.generation_config, folder.path)) {}
+
+  // Runs the golden prompts `repeat` times over and compares every answer.
+  EngineStats check_answers(EngineConfig config, size_t count = SIZE_MAX, int repeat = 1) {
+    config.poison_memory = true;
+    if (!config.threads) config.threads = 2;
+    StageTimes times;
+    Engine engine(folder, model, config, times);
+    count = std::min(count, golden.answers.size());
+    size_t right = 0;
+    for (int round = 0; round < repeat; ++round) {
+      for (size_t i = 0; i < count; ++i) engine.add(greedy_input(i, golden.answers[i], model, 64));
+      for (size_t done = 0; done < count;) {
+        for (const SequenceOutput& output : engine.take_finished(std::chrono::seconds(60))) {
+          INFO("prompt " << output.tag << " " << output.error);
+          CHECK(output.tokens == golden.answers[output.tag].tokens);
+          right += output.tokens == golden.answers[output.tag].tokens;
+          ++done;
+        }
+      }
+    }
+    CHECK(right == count * repeat);
+    return engine.stats();
+  }
+
+  void check_scores(EngineConfig config) {
+    config.threads = 2;
+    StageTimes times;
+    Engine engine(folder, model, config, times);
+    for (size_t i = 0; i < golden.scores.size(); ++i) {
+      SequenceInput input;
+      input.tag = input.request = i;
+      input.prompt = golden.scores[i].ids;
+      input.score_from = golden.scores[i].score_from;
+      engine.add(std::move(input));
+    }
+    for (size_t done = 0; done < golden.scores.size();) {
+      for (const SequenceOutput& output : engine.take_finished(std::chrono::seconds(60))) {
+        const test::GoldenScore& expected = golden.scores[output.tag];
+        REQUIRE(output.scores.size() == expected.logprobs.size());
+        for (size_t j = 0; j < expected.logprobs.size(); ++j) {
+          CHECK(std::fabs(output.scores[j].logprob - expected.logprobs[j]) <= 1e-3);
+          CHECK(output.scores[j].argmax == expected.argmax[j]);
+        }
+        ++done;
+      }
+    }
+  }
+
+  Golden golden;
+  ModelFolder folder;
+  ModelConfig model;
+};
+
+}  // namespace
+
+TEST_CASE("tiny models answer as transformers does", "[tiny]") {
+  for (std::string name : {"tiny-llama", "tiny-llama3"}) {
+    DYNAMIC_SECTION(name) {
+      Fixture fixture(name);
+      fixture.check_scores({});
+      fixture.check_scores({.max_step_tokens = 7, .block_size = 4});
+      for (int batch : {1, 7, 64}) fixture.check_answers({.max_batch = batch});
+      for (int chunk : {64, 65, 512}) fixture.check_answers({.max_step_tokens = chunk});
+      for (int block : {1, 3, 16, 32, 64, 128}) fixture.check_answers({.block_size = block});
+      for (int ranks : {1, 2, 4}) fixture.check_answers({.tensor_parallel = ranks});
+      for (bool graphs : {false, true}) fixture.check_answers({.graphs = graphs});
+      for (int depth : {1, 2, 3}) fixture.check_answers({.steps_in_flight = depth});
+      for (bool cache : {false, true}) {
+        EngineStats stats = fixture.check_answers({.block_size = 16, .prefix_cache = cache}, SIZE_MAX, 2);
+        CHECK((stats.scheduler.cached_tokens > 0) == cache);
+      }
+      EngineStats stats = fixture.check_answers({.max_context = 512, .kv_blocks = 40, .block_size = 8});
+      CHECK(stats.scheduler.preemptions > 0);
+    }
+  }
+}
+
+TEST_CASE("SmolLM2 answers as transformers does", "[smollm2]") {
+  Fixture fixture("smollm2");
+  REQUIRE(fixture.golden.answers.size() >= 32);
+  SECTION("default batch, graphs, prefix cache, two steps in flight") { fixture.check_answers({}); }
+  SECTION("scores") { fixture.check_scores({}); }
+  SECTION("batch 1") { fixture.check_answers({.max_batch = 1}, 6); }
+  SECTION("batch 7, chunks of 16 tokens") { fixture.check_answers({.max_batch = 7, .max_step_tokens = 16}, 14); }
+  SECTION("warm prefix cache, blocks of 16") {
+    EngineStats stats = fixture.check_answers({.block_size = 16}, 12, 2);
+    CHECK(stats.scheduler.cached_tokens > 0);
+  }
+  SECTION("preemption") {
+    EngineStats stats = fixture.check_answers({.kv_blocks = 40, .block_size = 16}, 16);
+    CHECK(stats.scheduler.preemptions > 0);
+  }
+  SECTION("eager") { fixture.check_answers({.graphs = false}, 16); }
+  SECTION("three ranks") { fixture.check_answers({.tensor_parallel = 3}, 12); }
+}
+
+}  // namespace penstock
