@@ -85,7 +85,7 @@ void add_bench_command(CLI::App& app, Command& chosen) {
   command->add_option("MODEL", options->model, "a model folder; with config.json alone, the weights are random")
       ->required();
   const auto add = [&](const std::string& name, int64_t& target, const std::string& help) {
-    command->add_option(name, target, help)->capture_default_str()->check(between(1, 1 << 24))->type_name("");
+    command->add_option(name, target, help)->capture_default_str()->check(between(1, 1 << 24))->type_name("N");
   };
   add("--input-tokens", options->input_tokens, "tokens of each prompt");
   add("--output-tokens", options->output_tokens, "new tokens of each request");

@@ -1,7 +1,8 @@
 #include "app/flags.h"
 
-#include <cmath>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -31,7 +32,7 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, Value& targe
   };
   return command.add_option_function<std::string>(name, set, help)
       ->check(CLI::IsMember(words))
-      ->type_name("")
+      ->type_name("WORD")
       ->default_str(shown_default);
 }
 
@@ -45,6 +46,18 @@ std::string read_template_file(const std::string& path) {
   text << file.rdbuf();
   if (!file || text.str().empty()) throw Error(ExitCode::not_found, "--chat-template: " + path + " cannot be read");
   return text.str();
+}
+
+// The parser itself takes -1 for 2^64 - 1.
+CLI::Validator is_unsigned() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+        errno = 0;
+        if (digits) std::strtoull(text.c_str(), nullptr, 10);
+        return digits && errno == 0 ? "" : "must be 0 to 2^64 - 1, not " + text;
+      },
+      "");
 }
 
 Shard parse_shard(const std::string& text) {
@@ -98,7 +111,7 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
                                    {{"auto", std::nullopt}, {"f32", DType::f32}, {"bf16", DType::bf16}},
                                    "of the arithmetic; auto: f32 on the CPU, bf16 on CUDA", "auto");
   const auto add = [&command](const std::string& name, auto& target, double low, double high, const std::string& help) {
-    command.add_option(name, target, help)->capture_default_str()->check(between(low, high))->type_name("");
+    command.add_option(name, target, help)->capture_default_str()->check(between(low, high))->type_name("N");
   };
   add("--threads", config.threads, 1, 4096, "CPU threads of all ranks together");
   add("--tensor-parallel", config.tensor_parallel, 1, 64, "ranks that share each layer");
@@ -109,7 +122,7 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
   command.add_option("--block-size", config.block_size, "tokens a KV block: 16, 32, 64 or 128")
       ->capture_default_str()
       ->check(CLI::IsMember({16, 32, 64, 128}))
-      ->type_name("");
+      ->type_name("N");
   add("--gpu-memory-fraction", config.gpu_memory_fraction, 0.01, 1, "of a GPU's memory that may be used");
   add("--steps-in-flight", config.steps_in_flight, 1, 16, "steps that are planned ahead of their results");
   add_switch(command, "--prefix-cache", config.prefix_cache, "share the KV blocks of equal prompt beginnings");
@@ -121,7 +134,7 @@ void add_flags(CLI::App& command, SamplingFlags& flags) {
   RequestDefaults& defaults = flags.defaults;
   const std::string note = ", for requests that do not say; else generation_config.json's, else OpenAI's default";
   const auto add = [&](const std::string& name, auto& target, double low, double high, const std::string& help) {
-    command.add_option(name, target, help + note)->check(between(low, high))->type_name("");
+    command.add_option(name, target, help + note)->check(between(low, high))->type_name("N");
   };
   add("--temperature", defaults.temperature, 0, 100, "sampling temperature");
   add("--top-p", defaults.top_p, 0, 1, "nucleus sampling's probability mass");
@@ -129,7 +142,8 @@ void add_flags(CLI::App& command, SamplingFlags& flags) {
   add("--max-tokens", defaults.max_tokens, 1, 1 << 30, "new tokens at most");
   command.add_option("--seed", flags.seed, "of requests without one, together with their ids")
       ->capture_default_str()
-      ->type_name("");
+      ->check(is_unsigned())
+      ->type_name("N");
 }
 
 void add_flags(CLI::App& command, RunFlags& flags) {
@@ -154,7 +168,7 @@ void add_flags(CLI::App& command, RunFlags& flags) {
                   "seconds that a first SIGTERM, SIGINT, SIGHUP or SIGUSR1 leaves to finish what runs")
       ->capture_default_str()
       ->check(between(0, 1e6))
-      ->type_name("");
+      ->type_name("N");
 }
 
 void add_flags(CLI::App& command, ReportFlags& flags) {

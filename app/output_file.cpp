@@ -29,9 +29,9 @@ int open_for_appending(const std::string& path) {
   if (exists && S_ISDIR(info.st_mode)) throw cannot_create(path, EISDIR);
   // A FIFO or device is opened for writing alone, so that a reader's going away is noticed.
   const int access = !exists || S_ISREG(info.st_mode) ? O_RDWR | O_CREAT : O_WRONLY;
-  int descriptor;
-  do descriptor = ::open(path.c_str(), access | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
-  while (descriptor < 0 && errno == EINTR);
+  const int descriptor = ::open(path.c_str(), access | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
+  if (descriptor < 0 && errno == EINTR)
+    throw Error(ExitCode::stopped_early, path + ": stopped while waiting for its reader");
   if (descriptor < 0) throw cannot_create(path, errno);
   return descriptor;
 }

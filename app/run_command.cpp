@@ -31,8 +31,8 @@ class Run {
 
   ExitCode execute() {
     read_model_files();
-    if (!options_.report.report.empty()) check_report_path(options_.report.report);
     RunOutputs outputs(options_.run, options_.report.report, input_);
+    if (!options_.report.report.empty()) check_report_path(options_.report.report);
     // A fresh job needs the engine for certain: it loads while the tokenizer does.
     if (outputs.journal().records() == 0) load_engine();
     const TextSide side(folder_, config_, options_.model, options_.sampling, max_context_);
@@ -46,8 +46,8 @@ class Run {
     if (!loader_) load_engine();
     try {
       return answer(side, outputs);
-    } catch (const Error& error) {
-      if (error.code() != ExitCode::io) outputs.sync();  // what has been written is worth keeping
+    } catch (...) {
+      keep_what_is_written(outputs);
       throw;
     }
   }
@@ -55,6 +55,14 @@ class Run {
  private:
   Intake intake(const TextSide& side, RunOutputs& outputs) {
     return Intake(side, fingerprint_, options_.run.shard, &outputs.journal());
+  }
+
+  // What went wrong first is the message.
+  static void keep_what_is_written(RunOutputs& outputs) {
+    try {
+      outputs.sync();
+    } catch (const Error&) {
+    }
   }
 
   void read_model_files() {
@@ -117,8 +125,8 @@ class Run {
   const Options& options_;
   const EngineConfig engine_config_;
   const double start_ = monotonic_seconds();
+  InputFile input_;  // before the signals: opening a FIFO may wait for its writer, and a signal then just ends it
   StopSignals signals_;
-  InputFile input_;
   ModelFolder folder_;
   ModelConfig config_;
   int32_t max_context_ = 0;

@@ -46,12 +46,11 @@ std::string format_tokens(const PreparedRequest& prepared) {
   return dump(record);
 }
 
-std::variant<PreparedRequest, RecordError> tokenize(const InputLine& line, const TextSide& side) {
-  auto parsed = parse_line(line, side.limits);
-  if (auto* error = std::get_if<RecordError>(&parsed)) return std::move(*error);
-  Request& request = std::get<Request>(parsed);
-  const Parameters parameters = resolve(request, side.defaults);
-  return prepare_record(std::move(request), parameters, side);
+std::variant<PreparedRequest, RecordError> tokenize(const InputLine& line, Intake& intake, const TextSide& side) {
+  auto taken = intake.take(line);
+  if (auto* refused = std::get_if<RefusedLine>(&taken)) return std::move(refused->error);
+  NewRequest& request = std::get<NewRequest>(taken);
+  return prepare_record(std::move(request.request), request.parameters, side);
 }
 
 ExitCode run(const Options& options) {
@@ -66,10 +65,11 @@ ExitCode run(const Options& options) {
   if (output.is_journal()) output.truncate(0);
 
   InputReader reader(input.descriptor(), input.name(), static_cast<uint64_t>(side.limits.max_line_bytes));
+  Intake intake(side, Hash128(), Shard(), nullptr);  // request ids need the weights: there are none here
   bool failed = false;
   do {
     while (const auto line = reader.next()) {
-      const auto result = tokenize(*line, side);
+      const auto result = tokenize(*line, intake, side);
       const auto* error = std::get_if<RecordError>(&result);
       failed |= error != nullptr;
       // There is no answer yet whose hash an error record could name.
@@ -98,7 +98,7 @@ void add_tokenize_command(CLI::App& app, Command& chosen) {
                    "tokens a sequence may have; 0: the model's own maximum")
       ->capture_default_str()
       ->check(between(0, 1 << 30))
-      ->type_name("");
+      ->type_name("N");
   command->final_callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }
 

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+source "$(dirname "$0")/support/setup.sh"
+{
+  requests 1 1
+  printf '{"id":"long","prompt":"'
+  head -c 300M /dev/zero | tr '\0' a
+  printf '"}\n'
+  requests 2 2
+} > in
+code=0
+(ulimit -v 4000000; run -i in -o out --report report 2> stderr) || code=$?
+[[ $code == 65 ]] || fail "exit $code: $(< stderr)"
+[[ $(wc -l < out) == 3 ]]
+grep -q '"line-2".*line_too_long' out
+peak=$(grep -o '"peak_host_bytes": [0-9]*' report | cut -d' ' -f2)
+((peak < 400000000)) || fail "peak memory $peak"

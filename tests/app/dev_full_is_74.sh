@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+source "$(dirname "$0")/support/setup.sh"
+requests 1 3 > in
+expect 74 run -i in -o /dev/full
+expect 74 run -i in > /dev/full
+expect 74 run -i in -o out --report /dev/full

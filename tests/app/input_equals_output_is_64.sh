@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+source "$(dirname "$0")/support/setup.sh"
+requests 1 3 > in
+cp in before
+ln -s in link
+ln in hard
+for name in in link hard ./in; do
+  expect 64 run -i in -o $name
+  expect 64 run -i $name -o in
+done
+expect 64 run -o in < in
+expect 64 run -i in -o out --report in
+expect 64 run -i in -o out --report out
+expect 64 run -i in -o out --report ./out
+expect 64 run -i in -o out --errors ./out
+cmp in before
+[[ ! -e out ]]
