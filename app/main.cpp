@@ -55,6 +55,7 @@ int run(int argc, char** argv) {
   add_tokenize_command(app, chosen);
   add_inspect_command(app, chosen);
   add_bench_command(app, chosen);
+  add_verify_command(app, chosen);
   for (CLI::App* command : app.get_subcommands({}))
     command->footer("Every flag can also stand in a file given by --config FILE, one a line: max-batch = 64");
   try {

@@ -18,10 +18,24 @@ constexpr int kQueries = 4, kKeyVectors = 2, kValueVectors = 2;
 constexpr int kQueries = 3, kKeyVectors = 2, kValueVectors = 2;
 #endif
 
-// keys_t[group][d][lane] from rows[position in the tile]: lanes become positions. head_dim: a multiple of 4.
+constexpr int kGroupsAhead = 2;  // how far keys are asked for before they are used: about the latency of memory
+
+// Asks for the cache lines of rows[begin, end).
 template <class T>
-void transpose_keys(float* keys_t, const T* const* rows, int first_group, int last_group, int64_t head_dim) {
+void ask_for_rows(const T* const* rows, int begin, int end, int64_t head_dim) {
+  for (int j = begin; j < end; j++)
+    for (int64_t d = 0; d < head_dim; d += 64 / sizeof(T)) __builtin_prefetch(rows[j] + d);
+}
+
+// keys_t[group][d][lane] from rows[position in the tile]: lanes become positions. head_dim: a multiple of 4.
+// Its first kGroupsAhead groups should have been asked for; it asks for the others, and for all of the values.
+template <class T>
+void transpose_keys(float* keys_t, const T* const* rows, const T* const* values, int first_group, int last_group,
+                    int64_t head_dim) {
   for (int g = first_group; g < last_group; g++) {
+    if (g + kGroupsAhead < last_group)
+      ask_for_rows(rows, (g + kGroupsAhead) * kLanes, (g + kGroupsAhead + 1) * kLanes, head_dim);
+    ask_for_rows(values, g * kLanes, (g + 1) * kLanes, head_dim);
     const T* const* group_rows = rows + g * kLanes;
     float* out = keys_t + g * head_dim * kLanes;
     for (int64_t d = 0; d < head_dim; d += 4, out += 4 * kLanes) {

@@ -115,7 +115,7 @@ class ItemRun {
     const StepView& step = op_.step;
     PagedRows<const T>(op_.cache, op_.cache.k, step, item_.row, item_.kv_head).list(keys + from, begin, end);
     PagedRows<const T>(op_.cache, op_.cache.v, step, item_.row, item_.kv_head).list(values + from, begin, end);
-    transpose_keys(work_.keys_t, keys, first_group, last_group, head_dim_);
+    transpose_keys(work_.keys_t, keys, values, first_group, last_group, head_dim_);
   }
 
   template <int M>

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 source "$(dirname "$0")/support/setup.sh"
+export ASAN_OPTIONS=quarantine_size_mb=4:${ASAN_OPTIONS:-}
 python3 - > in << 'PY'
 for i in range(60000):
     print('{"id":"r%d","prompt":"%s","max_tokens":1,"n":0}' % (i, "word " * 200))

@@ -27,7 +27,8 @@ run() { "$PENSTOCK" run "$MODEL" --progress none "$@"; }
 
 # start ARGUMENTS…: the same in the background, as process $pid; standard error goes to the file `stderr`
 start() {
-  "$PENSTOCK" run "$MODEL" --progress none "$@" 2> stderr &
+  # bash starts background jobs with SIGINT ignored, and nohup leaves SIGHUP so.
+  env --default-signal=HUP,INT "$PENSTOCK" run "$MODEL" --progress none "$@" 2> stderr &
   pid=$!
 }
 

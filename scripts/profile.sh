@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Measures the parts.
+#   scripts/profile.sh matmul           our CPU matmul beside oneDNN's, alternating in one run
+#   scripts/profile.sh ops [MODEL]      every op against the roofline measured in the same run
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/packages.sh
+case ${1:-} in
+  matmul)
+    need "${build_packages[@]}" libdnnl-dev
+    scripts/build.sh release kernels
+    g++ -std=c++20 -O2 -I. tests/peers/onednn_matmul.cpp build/release/libkernels.a -ldnnl -lpthread -o build/release/onednn_matmul
+    OMP_NUM_THREADS=1 build/release/onednn_matmul ;;
+  ops)
+    scripts/build.sh release penstock
+    build/release/penstock bench "${2:-models/smollm2}" --ops ;;
+  *) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 64 ;;
+esac
