@@ -3,6 +3,7 @@
 #include <memory>
 #include <random>
 
+#include "app/bench_ops.h"
 #include "app/commands.h"
 #include "app/flags.h"
 #include "app/report.h"
@@ -18,6 +19,7 @@ struct Options {
   EngineFlags engine;
   int64_t input_tokens = 512, output_tokens = 128, requests = 64;
   std::string report;
+  bool ops = false;
 };
 
 std::vector<SequenceInput> make_workload(const Options& options, int64_t vocab) {
@@ -57,6 +59,10 @@ ExitCode run(const Options& options) {
   const ModelFolder folder = read_model_folder(options.model, ModelFiles::shape);
   const ModelConfig model = parse_model_config(folder.config, folder.generation_config, folder.path);
   const int64_t context = resolve_max_context(config, model);
+  if (options.ops) {
+    bench_ops(model, config);
+    return ExitCode::ok;
+  }
   if (options.input_tokens + options.output_tokens > context)
     throw Error(ExitCode::usage, "--input-tokens and --output-tokens exceed the context of " + std::to_string(context));
   if (!options.report.empty()) check_report_path(options.report);
@@ -92,6 +98,7 @@ void add_bench_command(CLI::App& app, Command& chosen) {
   add("--requests", options->requests, "how many");
   add_flags(*command, options->engine);
   command->add_option("--report", options->report, "write a JSON report")->type_name("FILE");
+  command->add_flag("--ops", options->ops, "time each op alone against the machine's roofline, not the workload");
   command->final_callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }
 

@@ -80,7 +80,12 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   penstock::occupy_standard_descriptors();
-  const int code = penstock::run(argc, argv);
+  int code = penstock::run(argc, argv);
+  // What inspect, bench or --help print may sit in the buffer till now: a full disk must not end in 0.
+  if ((std::fflush(stdout) != 0 || std::ferror(stdout)) && code == static_cast<int>(penstock::ExitCode::ok)) {
+    std::fputs("penstock: standard output: cannot be written\n", stderr);
+    code = static_cast<int>(penstock::ExitCode::io_error);
+  }
   // Without static destructors: a thread may still be loading an engine that is no longer wanted.
   std::fflush(nullptr);
   ::_exit(code);

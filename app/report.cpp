@@ -64,10 +64,10 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
   const MemoryPlan& plan = input.engine->memory_plan();
   report["tokens"]["prefill_computed"] = stats.prefill_tokens;
   report["tokens"]["decode_computed"] = stats.decode_tokens;
-  // Rates over the seconds that prefill and decode took of the steps, by their shares of the tokens.
-  const double prefill = input.times.seconds(Stage::prefill), decode = input.times.seconds(Stage::decode);
-  if (prefill > 0) report["rates"]["prefill_tokens_per_second"] = per_second(stats.prefill_tokens, prefill);
-  if (decode > 0) report["rates"]["decode_tokens_per_second"] = per_second(stats.decode_tokens, decode);
+  // Of the steps that hold any prefill, and of those that only decode; sampling included.
+  const double prefill = stats.prefill_step_seconds, decode = stats.decode_step_seconds;
+  if (prefill > 0) report["rates"]["prefill_tokens_per_second"] = per_second(stats.prefill_step_tokens, prefill);
+  if (decode > 0) report["rates"]["decode_tokens_per_second"] = per_second(stats.decode_step_tokens, decode);
   if (stats.loop_seconds > 0) report["device"]["idle_share"] = 1 - stats.busy_seconds / stats.loop_seconds;
   report["device"]["busy_seconds"] = stats.busy_seconds;
   report["device"]["steps"] = stats.scheduler.steps;
@@ -134,8 +134,8 @@ std::string format_summary(const ReportInput& input) {
       line, sizeof line,
       "penstock: %lld prompt and %lld completion tokens; prefill %.0f, decode %.0f, whole run %.0f new tokens/s\n",
       static_cast<long long>(stats.prompt_tokens), static_cast<long long>(stats.completion_tokens),
-      per_second(engine.prefill_tokens, input.times.seconds(Stage::prefill)),
-      per_second(engine.decode_tokens, input.times.seconds(Stage::decode)),
+      per_second(engine.prefill_step_tokens, engine.prefill_step_seconds),
+      per_second(engine.decode_step_tokens, engine.decode_step_seconds),
       per_second(stats.completion_tokens, input.run_seconds));
   text += line;
   std::snprintf(line, sizeof line,

@@ -60,8 +60,8 @@ ExitCode run(const Options& options) {
 
 void add_verify_command(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand(
-      "verify", "compare every intermediate tensor with the CPU's f32; 70 when one is too far off");
+  CLI::App* command =
+      app.add_subcommand("verify", "compare every intermediate tensor with the CPU's f32; 70 when one is too far off");
   command->add_option("MODEL", options->model, "a Hugging Face model folder")->required();
   add_flags(*command, options->engine);
   command->final_callback([options, &chosen] { chosen = [options] { return run(*options); }; });

@@ -41,10 +41,10 @@ struct Engine::Impl {
   std::unique_ptr<SafetensorsFolder> files;
   const ModelConfig model;
   RankGroup ranks;
-  Scheduler scheduler;        // engine thread only
+  Scheduler scheduler;  // engine thread only
   std::function<void()> notify = [] {};
 
-  std::mutex mutex;           // guards what follows
+  std::mutex mutex;  // guards what follows
   std::condition_variable inbox_changed, outbox_changed;
   std::deque<SequenceInput> inbox;
   std::vector<SequenceOutput> outbox;
@@ -55,8 +55,12 @@ struct Engine::Impl {
   std::thread thread;
 
   Impl(const ModelFolder& folder, const ModelConfig& m, const EngineConfig& c, StageTimes& t)
-      : config(c), times(t), files(open_weights(folder, c)), model(with_checkpoint_dtype(m, files.get())),
-        ranks(model, config, files.get(), times), scheduler(scheduler_config(config, ranks.memory_plan())) {
+      : config(c),
+        times(t),
+        files(open_weights(folder, c)),
+        model(with_checkpoint_dtype(m, files.get())),
+        ranks(model, config, files.get(), times),
+        scheduler(scheduler_config(config, ranks.memory_plan())) {
     thread = std::thread([this] { loop(); });
   }
   ~Impl() {
@@ -88,8 +92,8 @@ struct Engine::Impl {
     }
   }
 
-  // Moves what came in to the scheduler; sleeps when there is nothing to do. False once the engine closes. `start`: when
-  // there was work again.
+  // Moves what came in to the scheduler; sleeps when there is nothing to do. False once the engine closes. `start`:
+  // when there was work again.
   bool take_inbox(bool busy, double& start) {
     std::unique_lock lock(mutex);
     if (!busy && scheduler.idle())
@@ -119,6 +123,7 @@ struct Engine::Impl {
   void commit(RankGroup::Done done) {
     const Planned step = planned.front();
     planned.pop_front();
+    // A step that mixes both is divided by its tokens.
     const double prefill_share = static_cast<double>(step.prefill_tokens) / static_cast<double>(step.tokens);
     const double trunk = done.timing.seconds - done.timing.head_seconds;
     if (step.prefill_tokens) times.add(Stage::prefill, trunk * prefill_share);
@@ -134,6 +139,8 @@ struct Engine::Impl {
       stats.prefill_tokens += step.prefill_tokens;
       stats.decode_tokens += step.tokens - step.prefill_tokens;
       stats.busy_seconds += done.timing.seconds;
+      (step.prefill_tokens ? stats.prefill_step_tokens : stats.decode_step_tokens) += step.tokens;
+      (step.prefill_tokens ? stats.prefill_step_seconds : stats.decode_step_seconds) += done.timing.seconds;
       stats.graphs = done.timing.graphs;
     }
     StageTimer timer(times, Stage::schedule);
@@ -154,7 +161,7 @@ struct Engine::Impl {
   struct Planned {
     int64_t tokens, prefill_tokens;
   };
-  std::deque<Planned> planned;  // of the steps in flight; engine thread only
+  std::deque<Planned> planned;             // of the steps in flight; engine thread only
   std::map<int64_t, BucketStats> buckets;  // guarded by mutex
 };
 

@@ -16,27 +16,30 @@
 namespace penstock {
 
 struct BucketStats {
-  int64_t bucket = 0;         // tokens
+  int64_t bucket = 0;  // tokens
   int64_t steps = 0;
   double seconds = 0;
-  int64_t padding_tokens = 0; // of steps x bucket
+  int64_t padding_tokens = 0;  // of steps x bucket
 };
 
 struct EngineStats {
   SchedulerStats scheduler;
-  std::vector<BucketStats> buckets;   // ascending, used ones only
+  std::vector<BucketStats> buckets;               // ascending, used ones only
   int64_t prefill_tokens = 0, decode_tokens = 0;  // computed
-  double busy_seconds = 0;            // of the device, in steps
-  double loop_seconds = 0;            // of the engine thread while it had work; idle share = 1 - busy / loop
-  int64_t graphs = 0;                 // captured
+  // Steps that hold any prefill, and steps that only decode: all their tokens, and their whole time.
+  int64_t prefill_step_tokens = 0, decode_step_tokens = 0;
+  double prefill_step_seconds = 0, decode_step_seconds = 0;
+  double busy_seconds = 0;  // of the device, in steps
+  double loop_seconds = 0;  // of the engine thread while it had work; idle share = 1 - busy / loop
+  int64_t graphs = 0;       // captured
 };
 
 class Engine {
  public:
   // Loads the weights and starts the engine thread; returns when the first step could run.
   // `folder.config` decides the shape; with config.random_weights the folder needs no weight files.
-  // Errors: Error(bad_model), Error(not_found), Error(io) as the readers say; Error(no_device) with the memory plan when
-  // it does not fit.
+  // Errors: Error(bad_model), Error(not_found), Error(io) as the readers say; Error(no_device) with the memory plan
+  // when it does not fit.
   Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times);
   ~Engine();  // stops at the next step; unfinished sequences are dropped
 
@@ -52,7 +55,7 @@ class Engine {
   void stop_admission();
 
   const MemoryPlan& memory_plan() const;
-  EngineStats stats() const;   // any thread, any time
+  EngineStats stats() const;  // any thread, any time
 
  private:
   struct Impl;

@@ -10,21 +10,21 @@ namespace penstock {
 
 struct EngineConfig {
   DeviceKind device = DeviceKind::cpu;
-  DType dtype = DType::f32;            // of the arithmetic; auto is resolved before
-  int32_t threads = 0;                 // CPU: of all ranks together; 0: one a core
-  int32_t tensor_parallel = 1;         // ranks
-  int32_t max_batch = 64;              // sequences that run at the same time
-  int32_t max_step_tokens = 512;       // new tokens in one step
-  int32_t max_context = 0;             // tokens a sequence may have; 0: the model's own maximum
-  int64_t kv_blocks = 0;               // of the pool; 0: from what memory allows
-  int32_t block_size = 64;             // tokens a block: 16, 32, 64 or 128 (any >= 1 on the CPU)
-  double gpu_memory_fraction = 0.92;   // of a GPU's memory that may be used
+  DType dtype = DType::f32;           // of the arithmetic; auto is resolved before
+  int32_t threads = 0;                // CPU: of all ranks together; 0: one a core
+  int32_t tensor_parallel = 1;        // ranks
+  int32_t max_batch = 64;             // sequences that run at the same time
+  int32_t max_step_tokens = 512;      // new tokens in one step
+  int32_t max_context = 0;            // tokens a sequence may have; 0: the model's own maximum
+  int64_t kv_blocks = 0;              // of the pool; 0: from what memory allows
+  int32_t block_size = 64;            // tokens a block: 16, 32, 64 or 128 (any >= 1 on the CPU)
+  double gpu_memory_fraction = 0.92;  // of a GPU's memory that may be used
   bool prefix_cache = true;
   int32_t steps_in_flight = 2;
   bool graphs = true;
   bool deterministic = false;
-  bool random_weights = false;         // bench: a fixed seed instead of the folder's weights
-  bool poison_memory = false;          // tests: fresh device memory holds NaN
+  bool random_weights = false;  // bench: a fixed seed instead of the folder's weights
+  bool poison_memory = false;   // tests: fresh device memory holds NaN
 };
 
 }  // namespace penstock

@@ -31,8 +31,8 @@ OrderedJson parse_ordered_json(std::string_view text, int max_depth = 64);
 class JsonVisitor {
  public:
   virtual ~JsonVisitor() = default;
-  virtual void begin(char bracket) = 0;      // '{' or '['
-  virtual void end() = 0;                    // of what was begun last
+  virtual void begin(char bracket) = 0;  // '{' or '['
+  virtual void end() = 0;                // of what was begun last
   virtual void key(const std::string& name) = 0;
   virtual void value(const Json& scalar) = 0;  // null, boolean, number or string
 };

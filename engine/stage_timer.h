@@ -8,8 +8,19 @@
 namespace penstock {
 
 enum class Stage {
-  load_weights, plan_memory, capture_graphs, read, tokenize, schedule, upload, prefill, decode, draft, sample,
-  detokenize, write,
+  load_weights,
+  plan_memory,
+  capture_graphs,
+  read,
+  tokenize,
+  schedule,
+  upload,
+  prefill,
+  decode,
+  draft,
+  sample,
+  detokenize,
+  write,
 };
 constexpr int kNumStages = 13;
 constexpr const char* stage_name(Stage stage) {
@@ -31,7 +42,9 @@ class StageTimes {
     entry.nanoseconds += static_cast<int64_t>(seconds * 1e9);
     ++entry.count;
   }
-  double seconds(Stage stage) const { return static_cast<double>(entries_[static_cast<int>(stage)].nanoseconds) * 1e-9; }
+  double seconds(Stage stage) const {
+    return static_cast<double>(entries_[static_cast<int>(stage)].nanoseconds) * 1e-9;
+  }
   int64_t count(Stage stage) const { return entries_[static_cast<int>(stage)].count; }
 
  private:

@@ -10,16 +10,16 @@ namespace penstock {
 
 struct Activations {
   // The trunk's, for `tokens` tokens.
-  Tensor residual;  // [tokens, hidden]
-  Tensor hidden;    // [tokens, hidden]
-  Tensor qkv;       // [tokens, (heads + 2 kv_heads) head_dim / ranks]
-  Tensor attention; // [tokens, heads head_dim / ranks]
-  Tensor gate_up;   // [tokens, 2 mlp / ranks]
-  Tensor mlp;       // [tokens, mlp / ranks]
+  Tensor residual;   // [tokens, hidden]
+  Tensor hidden;     // [tokens, hidden]
+  Tensor qkv;        // [tokens, (heads + 2 kv_heads) head_dim / ranks]
+  Tensor attention;  // [tokens, heads head_dim / ranks]
+  Tensor gate_up;    // [tokens, 2 mlp / ranks]
+  Tensor mlp;        // [tokens, mlp / ranks]
   // The head's, for `rows` wanted tokens.
-  Tensor wanted;    // [rows, hidden]
-  Tensor part;      // [rows, vocab / ranks]
-  Tensor logits;    // [rows, vocab, padded to a multiple of ranks]; f32
+  Tensor wanted;  // [rows, hidden]
+  Tensor part;    // [rows, vocab / ranks]
+  Tensor logits;  // [rows, vocab, padded to a multiple of ranks]; f32
 };
 
 class ActivationBuffers {

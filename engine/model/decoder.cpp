@@ -7,7 +7,12 @@ namespace penstock {
 
 Decoder::Decoder(const ModelConfig& model, const ShardPlan& shard, const Weights& weights, const float* rope,
                  const ActivationBuffers& activations, Backend& backend, Communicator& communicator)
-    : model_(model), shard_(shard), weights_(weights), rope_(rope), activations_(activations), backend_(backend),
+    : model_(model),
+      shard_(shard),
+      weights_(weights),
+      rope_(rope),
+      activations_(activations),
+      backend_(backend),
       communicator_(communicator) {}
 
 void Decoder::trunk(const StepView& step, const std::vector<KvCache>& cache, const int32_t* last_tokens) {
@@ -25,10 +30,11 @@ void Decoder::trunk(const StepView& step, const std::vector<KvCache>& cache, con
     const DeviceBuffer& next_norm = i + 1 < model_.layers ? weights_.layers[i + 1].input_norm : weights_.final_norm;
 
     backend_.matmul({a.qkv, a.hidden, w.qkv, w.qkv_bias.as<float>()});
-    backend_.qk_norm_rope_store({.qkv = a.qkv, .heads = shard_.heads(), .rope = rope_, .cache = cache[i], .step = step});
+    backend_.qk_norm_rope_store(
+        {.qkv = a.qkv, .heads = shard_.heads(), .rope = rope_, .cache = cache[i], .step = step});
     see(i, "qkv", a.qkv);
-    backend_.paged_attention({.out = a.attention, .qkv = a.qkv, .heads = shard_.heads(), .scale = scale,
-                              .cache = cache[i], .step = step});
+    backend_.paged_attention(
+        {.out = a.attention, .qkv = a.qkv, .heads = shard_.heads(), .scale = scale, .cache = cache[i], .step = step});
     see(i, "attention", a.attention);
     backend_.matmul({a.hidden, a.attention, w.output, w.output_bias.as<float>()});
     communicator_.all_reduce_sum(a.hidden);

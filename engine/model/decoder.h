@@ -23,8 +23,7 @@ class Decoder {
   void trunk(const StepView& step, const std::vector<KvCache>& cache, const int32_t* last_tokens);
 
   // Hidden states that trunk left for the tokens `indices` [rows] → logits → results.
-  void head(int64_t rows, const int32_t* indices, const HeadRow* wanted, HeadResult* results,
-            int32_t* last_tokens);
+  void head(int64_t rows, const int32_t* indices, const HeadRow* wanted, HeadResult* results, int32_t* last_tokens);
 
   void set_observer(Observer observer) { observer_ = std::move(observer); }
 

@@ -15,10 +15,10 @@ namespace penstock {
 
 struct TensorInfo {
   std::string name;
-  std::string dtype_name;       // as the file spells it: "BF16"
-  std::vector<int64_t> shape;   // rank 0 to 8
-  int file = 0;                 // index into SafetensorsFolder::files()
-  uint64_t offset = 0;          // of the first byte, from the start of that file
+  std::string dtype_name;      // as the file spells it: "BF16"
+  std::vector<int64_t> shape;  // rank 0 to 8
+  int file = 0;                // index into SafetensorsFolder::files()
+  uint64_t offset = 0;         // of the first byte, from the start of that file
   uint64_t bytes = 0;
 };
 
@@ -30,12 +30,13 @@ struct SafetensorsHeader {
 // Parses and validates a header. `head` must hold the file's first 8 + N bytes; `file_bytes` is the whole file's size.
 // Errors: Error(bad_model) naming `path`, the tensor and the field: everything the reference reader refuses (bad
 // length, bad UTF-8 or JSON, unknown dtype, shape x dtype != size, overlaps, holes, trailing bytes …), and duplicate
-// keys (also escaped ones), rank over 8, products that overflow, names that are empty, hold NUL or have over 1024 bytes,
-// fields the format does not know, over 2^20 tensors. Memory: a few times the header.
+// keys (also escaped ones), rank over 8, products that overflow, names that are empty, hold NUL or have over 1024
+// bytes, fields the format does not know, over 2^20 tensors. Memory: a few times the header.
 SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_bytes, const std::string& path);
 
-// 8 + N, from a file's first bytes (at least 8 when the file has them). Errors: Error(bad_model) when N cannot be right,
-// or when the file is something else by its first bytes (Git-LFS pointer, HTML page, ZIP, GGUF); the message says what.
+// 8 + N, from a file's first bytes (at least 8 when the file has them). Errors: Error(bad_model) when N cannot be
+// right, or when the file is something else by its first bytes (Git-LFS pointer, HTML page, ZIP, GGUF); the message
+// says what.
 uint64_t safetensors_header_bytes(std::string_view first_bytes, uint64_t file_bytes, const std::string& path);
 
 // A model folder's weight files. Opening validates every header, and every weight_map entry against the shards, before

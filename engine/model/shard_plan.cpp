@@ -67,19 +67,27 @@ ShardPlan::ShardPlan(const ModelConfig& model, int rank, int ranks)
 
 Span ShardPlan::rows(Cut cut, int64_t rows) const {
   switch (cut) {
-    case Cut::q_heads: return {heads_.begin * head_dim_, heads_.end * head_dim_};
-    case Cut::kv_heads: return {kv_heads_.begin * head_dim_, kv_heads_.end * head_dim_};
-    case Cut::mlp_rows: return mlp_;
-    case Cut::vocab: return vocab_;
-    default: return {0, rows};
+    case Cut::q_heads:
+      return {heads_.begin * head_dim_, heads_.end * head_dim_};
+    case Cut::kv_heads:
+      return {kv_heads_.begin * head_dim_, kv_heads_.end * head_dim_};
+    case Cut::mlp_rows:
+      return mlp_;
+    case Cut::vocab:
+      return vocab_;
+    default:
+      return {0, rows};
   }
 }
 
 Span ShardPlan::columns(Cut cut, int64_t cols) const {
   switch (cut) {
-    case Cut::q_columns: return {heads_.begin * head_dim_, heads_.end * head_dim_};
-    case Cut::mlp_columns: return mlp_;
-    default: return {0, cols};
+    case Cut::q_columns:
+      return {heads_.begin * head_dim_, heads_.end * head_dim_};
+    case Cut::mlp_columns:
+      return mlp_;
+    default:
+      return {0, cols};
   }
 }
 

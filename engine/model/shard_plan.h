@@ -1,5 +1,6 @@
 // Tensor parallelism as a table: which axis of which tensor is cut, and what a rank's cut is (Megatron-LM, Shoeybi et
-// al. 2019, section 3): QKV, gate/up and the vocabulary by output rows, the output and down projections by input columns.
+// al. 2019, section 3): QKV, gate/up and the vocabulary by output rows, the output and down projections by input
+// columns.
 #pragma once
 #include <cstdint>
 #include <string_view>
@@ -26,7 +27,8 @@ struct Span {
   int64_t size() const { return end - begin; }
 };
 
-// One rank's share of the model. Errors: Error(bad_model), with the rank counts that would do, when a size does not divide.
+// One rank's share of the model. Errors: Error(bad_model), with the rank counts that would do, when a size does not
+// divide.
 class ShardPlan {
  public:
   ShardPlan(const ModelConfig& model, int rank, int ranks);
@@ -36,7 +38,7 @@ class ShardPlan {
   int64_t heads() const { return heads_.size(); }
   int64_t kv_heads() const { return kv_heads_.size(); }
   int64_t mlp() const { return mlp_.size(); }
-  int64_t vocab() const { return vocab_stride_; }        // rows of the rank's table, the last rank's padding included
+  int64_t vocab() const { return vocab_stride_; }  // rows of the rank's table, the last rank's padding included
   int64_t first_id() const { return vocab_.begin; }
   int64_t qkv_features() const { return (heads() + 2 * kv_heads()) * head_dim_; }
 

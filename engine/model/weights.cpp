@@ -15,10 +15,10 @@ namespace {
 // Where one checkpoint tensor goes: rows of a stacked matrix, or a part of an f32 vector.
 struct Target {
   std::string tensor;
-  int64_t rows = 0, cols = 0;       // in the checkpoint; a vector has cols = 0
+  int64_t rows = 0, cols = 0;  // in the checkpoint; a vector has cols = 0
   Weight* matrix = nullptr;
   DeviceBuffer* vector = nullptr;
-  int64_t first = 0;                // row of `matrix`, or element of `vector`
+  int64_t first = 0;  // row of `matrix`, or element of `vector`
 };
 
 // Every tensor of the model in checkpoint order, with its place in `weights`; allocates nothing.
@@ -71,7 +71,9 @@ bool is_mine(const Target& target, const ShardPlan& shard) {
   return shard.rank() == 0 || !summed;
 }
 
-struct Size { int64_t rows = 0, cols = 0; };
+struct Size {
+  int64_t rows = 0, cols = 0;
+};
 
 // The size of the device object that a target is a part of: the sum of its parts.
 template <class Visit>
@@ -156,7 +158,8 @@ std::vector<Piece> pieces(const std::vector<Target>& list, const ShardPlan& shar
     if (!is_mine(target, shard)) continue;
     Span rows = shard.rows(cut_of(target.tensor), target.rows);
     int64_t step = target.matrix ? std::max<int64_t>(1, kElements / target.cols) : target.rows;
-    for (int64_t at = rows.begin; at < rows.end; at += step) all.push_back({&target, at, std::min(rows.end, at + step)});
+    for (int64_t at = rows.begin; at < rows.end; at += step)
+      all.push_back({&target, at, std::min(rows.end, at + step)});
   }
   return all;
 }

@@ -72,7 +72,8 @@ std::string Scheduler::Impl::why_it_never_fits(const Sequence& sequence) const {
   if (sequence.input.score_from == 0 || sequence.input.score_from > sequence.prompt_size)
     return "score_from is " + std::to_string(sequence.input.score_from) + ", not in [1, " +
            std::to_string(sequence.prompt_size) + "]";
-  if (sequence.prompt_size > config.max_context) return "the text of " + prompt + " is longer than " + context;
+  const int32_t fed = sequence.prompt_size - (sequence.scoring() ? 1 : 0);  // the last id scored is not fed
+  if (fed > config.max_context) return "the text of " + prompt + " is longer than " + context;
   if (!sequence.scoring() && sequence.prompt_size == config.max_context && sequence.input.stop.max_tokens > 0)
     return "the prompt of " + prompt + " leaves no room for a token in " + context;
   const int32_t needed = blocks_for(sequence.worst_length());

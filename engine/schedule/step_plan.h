@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/step_view.h"
 #include "kernels/backend.h"
+#include "kernels/step_view.h"
 
 namespace penstock {
 
@@ -20,24 +20,26 @@ struct PlanRow {
   int32_t num_blocks = 0;      // enough for first_position + num_tokens
 };
 
+// Rows are in order: a row may read blocks that an earlier row of the same plan writes, since every layer stores the K
+// and V of all rows before it attends. Whoever splits a plan must keep that order.
 struct StepPlan {
-  uint64_t id = 0;                     // ascending from 1
-  int32_t micro_batch = 0;             // pipeline stages will need it
+  uint64_t id = 0;          // ascending from 1
+  int32_t micro_batch = 0;  // pipeline stages will need it
   std::vector<PlanRow> rows;
-  std::vector<int32_t> input_ids;      // [tokens] >= 0, or input_from_slot(slot)
-  std::vector<int32_t> block_tables;   // of all rows, one after the other
-  std::vector<HeadRow> head;           // wanted logits, in the order of their tokens
-  std::vector<int32_t> head_tokens;    // [head] index into input_ids of the token whose logits each one wants
-  std::vector<BlockCopy> copies;       // to be done before the step, in every layer
-  int64_t num_prefill_tokens = 0;      // of rows that are not decoding; for the report
+  std::vector<int32_t> input_ids;     // [tokens] >= 0, or input_from_slot(slot)
+  std::vector<int32_t> block_tables;  // of all rows, one after the other
+  std::vector<HeadRow> head;          // wanted logits, in the order of their tokens
+  std::vector<int32_t> head_tokens;   // [head] index into input_ids of the token whose logits each one wants
+  std::vector<BlockCopy> copies;      // to be done before the step, in every layer; independent of each other
+  int64_t num_prefill_tokens = 0;     // of rows that are not decoding; for the report
 
   int64_t num_tokens() const { return static_cast<int64_t>(input_ids.size()); }
   bool empty() const { return rows.empty(); }
 };
 
 struct StepResult {
-  uint64_t id = 0;                     // of the plan
-  std::vector<HeadResult> head;        // one for each StepPlan::head
+  uint64_t id = 0;               // of the plan
+  std::vector<HeadResult> head;  // one for each StepPlan::head
 };
 
 }  // namespace penstock

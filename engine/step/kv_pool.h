@@ -14,8 +14,13 @@ class KvPool {
     int64_t bytes = block_bytes(model, shard, backend.kv_dtype(), block_size) / model.layers / 2 * blocks;
     for (int64_t i = 0; i < model.layers; ++i) {
       DeviceBuffer k = backend.allocate(bytes), v = backend.allocate(bytes);
-      layers_.push_back({.k = k.data(), .v = v.data(), .dtype = backend.kv_dtype(), .blocks = blocks,
-                         .kv_heads = shard.kv_heads(), .block_size = block_size, .head_dim = model.head_dim});
+      layers_.push_back({.k = k.data(),
+                         .v = v.data(),
+                         .dtype = backend.kv_dtype(),
+                         .blocks = blocks,
+                         .kv_heads = shard.kv_heads(),
+                         .block_size = block_size,
+                         .head_dim = model.head_dim});
       buffers_.push_back(std::move(k));
       buffers_.push_back(std::move(v));
     }

@@ -35,8 +35,8 @@ MemoryPlan plan_memory(const ModelConfig& model, const EngineConfig& config, con
   plan.block_size = config.block_size;
   plan.max_batch = config.max_batch;
   plan.max_step_tokens = std::max(config.max_step_tokens, config.max_batch);
-  plan.max_context = static_cast<int32_t>(config.max_context ? std::min<int64_t>(config.max_context, model.max_positions)
-                                                             : model.max_positions);
+  plan.max_context = static_cast<int32_t>(
+      config.max_context ? std::min<int64_t>(config.max_context, model.max_positions) : model.max_positions);
   plan.available_bytes = backend.memory_bytes() / (config.device == DeviceKind::cpu ? config.tensor_parallel : 1);
   if (config.device != DeviceKind::cpu)
     plan.available_bytes = static_cast<int64_t>(static_cast<double>(plan.available_bytes) * config.gpu_memory_fraction);
@@ -49,12 +49,13 @@ MemoryPlan plan_memory(const ModelConfig& model, const EngineConfig& config, con
 
   int64_t blocks_of_one = ceil_divide(plan.max_context, config.block_size);
   int64_t affordable = pool_budget(plan, config) / plan.kv_block_bytes;
-  plan.kv_blocks = config.kv_blocks ? config.kv_blocks
-                                    : std::clamp<int64_t>(blocks_of_one * config.max_batch, 0, affordable);
+  plan.kv_blocks =
+      config.kv_blocks ? config.kv_blocks : std::clamp<int64_t>(blocks_of_one * config.max_batch, 0, affordable);
   plan.kv_blocks = std::min<int64_t>(plan.kv_blocks, INT32_MAX / config.block_size);
   plan.kv_bytes = plan.kv_blocks * plan.kv_block_bytes;
   if (plan.kv_blocks < 1 || plan.total_bytes() > plan.available_bytes)
-    throw Error(ExitCode::no_device, "the model does not fit into the memory of the device:\n" + format_memory_plan(plan));
+    throw Error(ExitCode::no_device,
+                "the model does not fit into the memory of the device:\n" + format_memory_plan(plan));
   return plan;
 }
 

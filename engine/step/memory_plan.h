@@ -12,22 +12,20 @@
 namespace penstock {
 
 struct MemoryPlan {
-  int64_t available_bytes = 0;    // what the device could give (x gpu_memory_fraction on CUDA)
+  int64_t available_bytes = 0;  // what the device could give (x gpu_memory_fraction on CUDA)
   int64_t weight_bytes = 0;
-  int64_t rope_bytes = 0;         // table of cos and sin
-  int64_t activation_bytes = 0;   // of max_step_tokens, and the head's rows
-  int64_t step_bytes = 0;         // uploaded step buffers and slot state
-  int64_t kv_bytes = 0;           // of all layers
-  int64_t kv_block_bytes = 0;     // of one block in all layers
+  int64_t rope_bytes = 0;        // table of cos and sin
+  int64_t activation_bytes = 0;  // of max_step_tokens, and the head's rows
+  int64_t step_bytes = 0;        // uploaded step buffers and slot state
+  int64_t kv_bytes = 0;          // of all layers
+  int64_t kv_block_bytes = 0;    // of one block in all layers
   int64_t kv_blocks = 0;
   int32_t block_size = 0;
-  int32_t max_context = 0;        // tokens
+  int32_t max_context = 0;  // tokens
   int32_t max_batch = 0;
   int32_t max_step_tokens = 0;
 
-  int64_t total_bytes() const {
-    return weight_bytes + rope_bytes + activation_bytes + step_bytes + kv_bytes;
-  }
+  int64_t total_bytes() const { return weight_bytes + rope_bytes + activation_bytes + step_bytes + kv_bytes; }
 };
 
 // Divides what `backend` can give now. Errors: Error(no_device) with the plan that did not fit.

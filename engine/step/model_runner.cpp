@@ -27,11 +27,17 @@ Weights weights_for(const ModelConfig& model, const EngineConfig& config, const 
 ModelRunner::ModelRunner(const ModelConfig& model, const EngineConfig& config, const MemoryPlan& plan,
                          const ShardPlan& shard, const SafetensorsFolder* files, int threads, Backend& backend,
                          Communicator& communicator, StageTimes& times)
-    : config_(config), shard_(shard), backend_(backend), times_(times),
-      trunk_buckets_(graph_buckets(plan.max_step_tokens)), head_buckets_(graph_buckets(head_rows_at_once(plan.max_batch))),
-      weights_(weights_for(model, config, shard, files, backend, threads, times)), rope_(upload_rope(model, plan, backend)),
+    : config_(config),
+      shard_(shard),
+      backend_(backend),
+      times_(times),
+      trunk_buckets_(graph_buckets(plan.max_step_tokens)),
+      head_buckets_(graph_buckets(head_rows_at_once(plan.max_batch))),
+      weights_(weights_for(model, config, shard, files, backend, threads, times)),
+      rope_(upload_rope(model, plan, backend)),
       activations_(model, shard, backend, plan.max_step_tokens, head_rows_at_once(plan.max_batch)),
-      kv_(model, shard, backend, plan.kv_blocks, plan.block_size), buffers_(step_capacity(plan), backend),
+      kv_(model, shard, backend, plan.kv_blocks, plan.block_size),
+      buffers_(step_capacity(plan), backend),
       decoder_(model, shard, weights_, rope_.as<float>(), activations_, backend, communicator) {}
 
 StepResult ModelRunner::run(const StepPlan& plan, Timing& timing) {
@@ -49,9 +55,12 @@ StepResult ModelRunner::run(const StepPlan& plan, Timing& timing) {
     run_head(first, std::min(head_buckets_.back(), wanted - first));
 
   StepResult result{.id = plan.id, .head = std::vector<HeadResult>(wanted)};
-  if (wanted) backend_.download(result.head.data(), buffers_.results(), wanted * static_cast<int64_t>(sizeof(HeadResult)));
+  if (wanted)
+    backend_.download(result.head.data(), buffers_.results(), wanted * static_cast<int64_t>(sizeof(HeadResult)));
   const double end = monotonic_seconds();
-  timing = {.bucket = tokens, .seconds = end - start, .head_seconds = end - head_start,
+  timing = {.bucket = tokens,
+            .seconds = end - start,
+            .head_seconds = end - head_start,
             .graphs = static_cast<int64_t>(trunk_graphs_.size() + head_graphs_.size())};
   return result;
 }
@@ -82,8 +91,8 @@ void ModelRunner::run_trunk(int64_t tokens) {
 void ModelRunner::run_head(int64_t first, int64_t rows) {
   const int64_t bucket = config_.graphs ? bucket_for(head_buckets_, rows) : rows;
   auto head = [this, first, bucket] {
-    decoder_.head(bucket, buffers_.head_tokens() + first, buffers_.head_rows() + first,
-                  buffers_.results() + first, buffers_.last_tokens());
+    decoder_.head(bucket, buffers_.head_tokens() + first, buffers_.head_rows() + first, buffers_.results() + first,
+                  buffers_.last_tokens());
   };
   if (!config_.graphs) return head();
   std::unique_ptr<Graph>& graph = head_graphs_[{first, bucket}];

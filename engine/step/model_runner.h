@@ -18,14 +18,15 @@ class ModelRunner {
  public:
   // Reads the weights. `files` may be null with config.random_weights. All references must outlive the runner.
   ModelRunner(const ModelConfig& model, const EngineConfig& config, const MemoryPlan& plan, const ShardPlan& shard,
-              const SafetensorsFolder* files, int threads, Backend& backend, Communicator& communicator, StageTimes& times);
+              const SafetensorsFolder* files, int threads, Backend& backend, Communicator& communicator,
+              StageTimes& times);
 
   // What a step took, for the report.
   struct Timing {
     int64_t bucket = 0;
-    double seconds = 0;       // trunk and head
+    double seconds = 0;  // trunk and head
     double head_seconds = 0;
-    int64_t graphs = 0;       // captured so far
+    int64_t graphs = 0;  // captured so far
   };
 
   // Runs the plan to its end. Rank 0's result holds one entry for each wanted row.
@@ -50,7 +51,7 @@ class ModelRunner {
   KvPool kv_;
   StepBuffers buffers_;
   Decoder decoder_;
-  std::map<int64_t, std::unique_ptr<Graph>> trunk_graphs_;                      // by bucket
+  std::map<int64_t, std::unique_ptr<Graph>> trunk_graphs_;                     // by bucket
   std::map<std::pair<int64_t, int64_t>, std::unique_ptr<Graph>> head_graphs_;  // by first row and bucket
 };
 

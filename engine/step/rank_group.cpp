@@ -134,15 +134,19 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
     StageTimer timer(times, Stage::plan_memory);
     for (int r = 0; r < config.tensor_parallel; ++r) {
       group.ranks[r].shard = std::make_unique<ShardPlan>(model, r, config.tensor_parallel);
-      group.ranks[r].backend = make_backend({.device = config.device, .index = r, .dtype = config.dtype,
-                                             .threads = group.threads_of(r), .poison_memory = config.poison_memory});
+      group.ranks[r].backend = make_backend({.device = config.device,
+                                             .index = r,
+                                             .dtype = config.dtype,
+                                             .threads = group.threads_of(r),
+                                             .poison_memory = config.poison_memory});
     }
     group.plan = plan_memory(model, group.config, *group.ranks[0].shard, *group.ranks[0].backend);
   }
   group.on_all([&](int r) {
     Impl::Rank& rank = group.ranks[r];
-    rank.runner = std::make_unique<ModelRunner>(model, group.config, group.plan, *rank.shard, files, group.threads_of(r),
-                                                *rank.backend, *group.communicators[r], r == 0 ? times : group.other_times);
+    rank.runner =
+        std::make_unique<ModelRunner>(model, group.config, group.plan, *rank.shard, files, group.threads_of(r),
+                                      *rank.backend, *group.communicators[r], r == 0 ? times : group.other_times);
   });
   for (int r = 0; r < config.tensor_parallel; ++r) group.ranks[r].thread = std::thread([&group, r] { group.serve(r); });
 }

@@ -31,7 +31,10 @@ int64_t StepBuffers::bytes(const StepCapacity& capacity) {
 }
 
 StepBuffers::StepBuffers(const StepCapacity& capacity, Backend& backend)
-    : capacity_(capacity), at_(layout(capacity)), host_(at_.end), device_(backend.allocate(at_.end * 4)),
+    : capacity_(capacity),
+      at_(layout(capacity)),
+      host_(at_.end),
+      device_(backend.allocate(at_.end * 4)),
       results_(backend.allocate(capacity.head_rows * static_cast<int64_t>(sizeof(HeadResult)))),
       last_tokens_(backend.allocate(capacity.rows * 4)) {
   backend.fill_zero(last_tokens_.data(), capacity.rows * 4);

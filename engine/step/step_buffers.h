@@ -9,9 +9,9 @@
 namespace penstock {
 
 struct StepCapacity {
-  int64_t tokens = 0;       // new tokens in a step
-  int64_t head_rows = 0;    // wanted logits in a step, and the padding of the last pass
-  int64_t rows = 0;         // sequences in a step, and slots
+  int64_t tokens = 0;         // new tokens in a step
+  int64_t head_rows = 0;      // wanted logits in a step, and the padding of the last pass
+  int64_t rows = 0;           // sequences in a step, and slots
   int64_t table_entries = 0;  // of all block tables of a step
 };
 
@@ -26,15 +26,16 @@ class StepBuffers {
 
   // The step as the ops see it, for a bucket of `tokens`.
   StepView view(int64_t tokens) const;
-  const int32_t* head_tokens() const { return device_.as<int32_t>() + at_.head_tokens; }   // [head_rows]
+  const int32_t* head_tokens() const { return device_.as<int32_t>() + at_.head_tokens; }  // [head_rows]
   const HeadRow* head_rows() const { return reinterpret_cast<HeadRow*>(device_.as<int32_t>() + at_.head_rows); }
-  HeadResult* results() const { return results_.as<HeadResult>(); }                        // [head_rows]
-  int32_t* last_tokens() const { return last_tokens_.as<int32_t>(); }                      // [rows], by slot
+  HeadResult* results() const { return results_.as<HeadResult>(); }    // [head_rows]
+  int32_t* last_tokens() const { return last_tokens_.as<int32_t>(); }  // [rows], by slot
 
  private:
   // Offsets into the uploaded block, in int32 units.
   struct Layout {
-    int64_t head_rows, input_ids, positions, token_rows, row_begin, row_context, row_table, head_tokens, block_tables, end;
+    int64_t head_rows, input_ids, positions, token_rows, row_begin, row_context, row_table, head_tokens, block_tables,
+        end;
   };
   static Layout layout(const StepCapacity& capacity);
 

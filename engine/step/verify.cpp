@@ -52,8 +52,11 @@ void put(const HostTensor& host, const Tensor& x, Backend& backend) {
 class Side {
  public:
   Side(const ModelConfig& model, const SafetensorsFolder* files, const EngineConfig& config)
-      : config_(config), shard_(model, 0, 1),
-        backend_(make_backend({.device = config.device, .dtype = config.dtype, .threads = std::max(1, config.threads),
+      : config_(config),
+        shard_(model, 0, 1),
+        backend_(make_backend({.device = config.device,
+                               .dtype = config.dtype,
+                               .threads = std::max(1, config.threads),
                                .poison_memory = config.poison_memory})),
         communicators_(make_thread_communicators(1)),
         runner_(model, config_, plan_memory(model, config_, shard_, *backend_), shard_, files,
@@ -169,14 +172,15 @@ void keep_worst(std::vector<TensorError>& kinds, const TensorError& one) {
 }
 
 // The tested side's step against what the reference showed. Whatever it shows is replaced by the reference's.
-void compare_step(Side& subject, const StepPlan& plan, const std::vector<HostTensor>& wanted, int64_t step, double bound,
-                  const TensorFault& fault, VerifyReport& report) {
+void compare_step(Side& subject, const StepPlan& plan, const std::vector<HostTensor>& wanted, int64_t step,
+                  double bound, const TensorFault& fault, VerifyReport& report) {
   size_t next = 0;
   subject.run(plan, [&](const std::string& name, const Tensor& x) {
     if (report.first_beyond) return;
     if (fault) fault(name, step, x);
     const HostTensor got = fetch(name, x, subject.backend());
-    if (next >= wanted.size() || wanted[next].name != name || wanted[next].rows != x.rows || wanted[next].cols != x.cols)
+    if (next >= wanted.size() || wanted[next].name != name || wanted[next].rows != x.rows ||
+        wanted[next].cols != x.cols)
       throw Error(ExitCode::internal, "verify: the two sides show different tensors, from " + name + " on");
     const HostTensor& want = wanted[next++];
     const TensorError one{name, step, relative_error(got, want), bound};

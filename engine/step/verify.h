@@ -4,15 +4,16 @@
 // The work is fixed: two sequences of random ids from a fixed seed, prefilled in two chunks, then decoded by a few
 // teacher-forced steps. Both sides run the same steps without graphs, so nothing but the arithmetic differs.
 //
-// Each tensor is compared, then the tested side is given the reference's in its place: an error is that of the few verbs
-// since the tensors before, at every depth, and does not pile up. The argmaxes come from a second pass without that.
+// Each tensor is compared, then the tested side is given the reference's in its place: an error is that of the few
+// verbs since the tensors before, at every depth, and does not pile up. The argmaxes come from a second pass without
+// that.
 //
 // The rule. A row's error is |tested - reference| / |reference|, both as Euclidean norms over the row's columns; a
 // tensor's is that of its worst row. It may be
 //     kSlack x roundoff
 // where roundoff is that of the coarser side: bf16 2^-8; f32 2^-24 sqrt(mlp), for a sum of mlp terms. kSlack stands for
-// the roundings between two shown tensors (inputs of matmuls, K and V), and for softmax, which turns a relative error of
-// a score into that error times the score. A wrong tensor differs by about 1.
+// the roundings between two shown tensors (inputs of matmuls, K and V), and for softmax, which turns a relative error
+// of a score into that error times the score. A wrong tensor differs by about 1.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -27,9 +28,9 @@
 namespace penstock {
 
 struct TensorError {
-  std::string name;         // "layers.3.attention"
-  int64_t step = 0;         // from 0; the first two are prefill
-  double error = 0;         // relative; NaN when either side is not finite
+  std::string name;  // "layers.3.attention"
+  int64_t step = 0;  // from 0; the first two are prefill
+  double error = 0;  // relative; NaN when either side is not finite
   double bound = 0;
   bool within() const { return error <= bound; }  // false for NaN
 };

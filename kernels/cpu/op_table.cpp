@@ -17,6 +17,8 @@ const Ops table = {.name = PENSTOCK_NAME(PENSTOCK_ISA),
                    .gather_rows = gather_rows,
                    .sample = sample,
                    .score = score,
-                   .copy_blocks = copy_blocks};
+                   .copy_blocks = copy_blocks,
+                   .multiply_add = multiply_add,
+                   .read_memory = read_memory};
 
 }  // namespace penstock::cpu::PENSTOCK_ISA

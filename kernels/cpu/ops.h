@@ -23,6 +23,10 @@ struct Ops {
   void (*sample)(ThreadPool&, const Head&);
   void (*score)(ThreadPool&, const Head&);
   void (*copy_blocks)(ThreadPool&, const CopyBlocks&);
+
+  // No ops: what the machine can do at most, for `penstock bench --ops` to measure against.
+  int64_t (*multiply_add)(ThreadPool&, Precision, int64_t rounds);  // returns the FLOPs done
+  void (*read_memory)(ThreadPool&, const float* data, int64_t count, int passes);
 };
 
 // The best table for this machine; the environment variable PENSTOCK_CPU (avx512, avx2, baseline) can only lower it.
@@ -47,5 +51,7 @@ void gather_rows(ThreadPool&, const GatherRows&);
 void sample(ThreadPool&, const Head&);
 void score(ThreadPool&, const Head&);
 void copy_blocks(ThreadPool&, const CopyBlocks&);
+int64_t multiply_add(ThreadPool&, Precision, int64_t rounds);
+void read_memory(ThreadPool&, const float* data, int64_t count, int passes);
 }  // namespace penstock::cpu::PENSTOCK_ISA
 #endif

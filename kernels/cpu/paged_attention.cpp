@@ -73,9 +73,11 @@ struct Workspace {
 template <class T>
 class ItemRun {
  public:
-  ItemRun(const PagedAttention& op, const Item& item, const Workspace& work)
+  // `next`: what this worker does afterwards, or null. Its first keys are asked for in time.
+  ItemRun(const PagedAttention& op, const Item& item, const Item* next, const Workspace& work)
       : op_(op),
         item_(item),
+        next_(next),
         work_(work),
         group_(op.heads / op.cache.kv_heads),
         queries_(item.tokens * group_),
@@ -88,9 +90,13 @@ class ItemRun {
       work_.states[n] = {};
     }
     std::memset(work_.sums, 0, queries_ * sums_stride_ * sizeof(float));
-    int64_t begin = first_key(0), end = last_key(queries_ - 1);
+    int64_t begin = first_key(token(0)), end = last_key(token(queries_ - 1));
     for (int64_t tile = begin / kTile * kTile; tile < end; tile += kTile) {
       fetch_tile(tile, larger(begin, tile), smaller(end, tile + kTile));
+      if (tile + kTile < end)
+        ask_for_keys(item_, tile + kTile, end);
+      else if (next_)
+        ask_for_keys(*next_, first_key(next_->first_token), last_key(next_->first_token + next_->tokens - 1));
       int64_t n = 0;
       for (; n + kQueries <= queries_; n += kQueries) attend<kQueries>(n, tile);
       attend_rest<kQueries - 1>(queries_ - n, n, tile);
@@ -101,8 +107,10 @@ class ItemRun {
  private:
   int64_t token(int64_t n) const { return item_.first_token + n / group_; }
   int64_t head(int64_t n) const { return item_.kv_head * group_ + n % group_; }
-  int64_t last_key(int64_t n) const { return op_.step.positions[token(n)] + 1; }
-  int64_t first_key(int64_t n) const { return op_.window > 0 ? larger(int64_t{0}, last_key(n) - op_.window) : 0; }
+  int64_t last_key(int64_t token) const { return op_.step.positions[token] + 1; }
+  int64_t first_key(int64_t token) const {
+    return op_.window > 0 ? larger(int64_t{0}, last_key(token) - op_.window) : 0;
+  }
 
   // Keys and values of positions [begin, end) of the tile; what lies outside is not touched, and its keys read as zero.
   void fetch_tile(int64_t tile, int64_t begin, int64_t end) {
@@ -110,12 +118,22 @@ class ItemRun {
     const T** values = reinterpret_cast<const T**>(work_.values);
     int from = static_cast<int>(begin - tile), to = static_cast<int>(end - tile);
     int first_group = from / kLanes, last_group = (to + kLanes - 1) / kLanes;
-    for (int j = first_group * kLanes; j < from; j++) keys[j] = reinterpret_cast<const T*>(work_.zeros);
-    for (int j = to; j < last_group * kLanes; j++) keys[j] = reinterpret_cast<const T*>(work_.zeros);
+    auto zeros = reinterpret_cast<const T*>(work_.zeros);
+    for (int j = first_group * kLanes; j < from; j++) keys[j] = values[j] = zeros;
+    for (int j = to; j < last_group * kLanes; j++) keys[j] = values[j] = zeros;
     const StepView& step = op_.step;
     PagedRows<const T>(op_.cache, op_.cache.k, step, item_.row, item_.kv_head).list(keys + from, begin, end);
     PagedRows<const T>(op_.cache, op_.cache.v, step, item_.row, item_.kv_head).list(values + from, begin, end);
     transpose_keys(work_.keys_t, keys, values, first_group, last_group, head_dim_);
+  }
+
+  // The keys that transpose_keys expects to be on their way.
+  void ask_for_keys(const Item& item, int64_t begin, int64_t end) {
+    constexpr int64_t kCount = kGroupsAhead * kLanes;
+    const T* rows[kCount];
+    int64_t count = smaller(end - begin, kCount);
+    PagedRows<const T>(op_.cache, op_.cache.k, op_.step, item.row, item.kv_head).list(rows, begin, begin + count);
+    ask_for_rows(rows, 0, static_cast<int>(count), head_dim_);
   }
 
   template <int M>
@@ -134,8 +152,8 @@ class ItemRun {
     int begin[M], end[M];  // what each query sees of the tile
     int all_begin = 0, all_end = kTile, any_begin = kTile, any_end = 0;
     for (int m = 0; m < M; m++) {
-      begin[m] = static_cast<int>(larger(first_key(n + m) - tile, int64_t{0}));
-      end[m] = static_cast<int>(smaller(last_key(n + m) - tile, kTile));
+      begin[m] = static_cast<int>(larger(first_key(token(n + m)) - tile, int64_t{0}));
+      end[m] = static_cast<int>(smaller(last_key(token(n + m)) - tile, kTile));
       if (begin[m] > all_begin) all_begin = begin[m];
       if (end[m] < all_end) all_end = end[m];
       if (begin[m] < end[m] && begin[m] < any_begin) any_begin = begin[m];
@@ -173,6 +191,7 @@ class ItemRun {
 
   const PagedAttention& op_;
   const Item& item_;
+  const Item* next_;
   const Workspace& work_;
   int64_t group_, queries_, head_dim_, sums_stride_;
 };
@@ -191,8 +210,12 @@ void attend_all(ThreadPool& pool, const PagedAttention& op) {
     Workspace work(carver, queries, head_dim);
     std::memset(work.zeros, 0, head_dim * sizeof(float));
     ItemCursor cursor(op, tokens_per_item);
-    Item item;
-    while (cursor.seek(next_ticket.fetch_add(1, std::memory_order_relaxed), item)) ItemRun<T>(op, item, work).run();
+    auto take = [&](Item& item) { return cursor.seek(next_ticket.fetch_add(1, std::memory_order_relaxed), item); };
+    Item item, next;
+    for (bool more = take(item); more; item = next) {
+      more = take(next);
+      ItemRun<T>(op, item, more ? &next : nullptr, work).run();
+    }
   };
   pool.run(worker_body);
 }

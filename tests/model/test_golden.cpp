@@ -30,7 +30,8 @@ SequenceInput greedy_input(uint64_t tag, const test::GoldenAnswer& answer, const
 class Fixture {
  public:
   explicit Fixture(const std::string& name)
-      : golden(test::read_golden(name)), folder(read_model_folder(test::model_path(name))),
+      : golden(test::read_golden(name)),
+        folder(read_model_folder(test::model_path(name))),
         model(parse_model_config(folder.config, folder.generation_config, folder.path)) {}
 
   // Runs the golden prompts `repeat` times over and compares every answer.

@@ -1,5 +1,6 @@
-// Not a test: our matmul beside oneDNN's on the same shapes, alternating in one run (scripts/profile.sh matmul). oneDNN gets
-// what suits it best: weights packed by its matmul primitive, or dnnl_sgemm, each worker on its slice of the columns.
+// Not a test: our matmul beside oneDNN's on the same shapes, alternating in one run (scripts/profile.sh matmul). oneDNN
+// gets what suits it best: weights packed by its matmul primitive, or dnnl_sgemm, each worker on its slice of the
+// columns.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -42,7 +43,8 @@ Weight packed(const std::vector<float>& values, const Shape& s, DType dtype) {
 // One worker's slice [begin, end) of the output features.
 class OneDnnSlice {
  public:
-  OneDnnSlice(const Shape& s, int64_t begin, int64_t end, memory::data_type type, void* x, const float* weight, float* out)
+  OneDnnSlice(const Shape& s, int64_t begin, int64_t end, memory::data_type type, void* x, const float* weight,
+              float* out)
       : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
     memory::desc a({s.rows, s.in}, type, memory::dims{s.in, 1});
     memory::desc b({s.in, end - begin}, type, memory::format_tag::any);
@@ -93,8 +95,11 @@ void compare(const Shape& s, cpu::ThreadPool& pool) {
 
   auto ours = [&](const Weight& weight, cpu::Precision precision) {
     return [&, precision] {
-      cpu::ops().matmul(pool, {.out = {out.data(), DType::f32, s.rows, s.out, s.out},
-                               .x = {x.data(), DType::f32, s.rows, s.in, s.in}, .weight = weight}, precision);
+      cpu::ops().matmul(pool,
+                        {.out = {out.data(), DType::f32, s.rows, s.out, s.out},
+                         .x = {x.data(), DType::f32, s.rows, s.in, s.in},
+                         .weight = weight},
+                        precision);
     };
   };
   auto border = [&](int worker) { return s.out / 16 * worker / pool.size() * 16; };
@@ -116,12 +121,13 @@ void compare(const Shape& s, cpu::ThreadPool& pool) {
     pool.run(body);
   };
   const double flops = 2.0 * s.rows * s.out * s.in;
-  std::vector<double> t = race({ours(f32, cpu::Precision::f32), slices(memory::data_type::f32, x.data()), sgemm,
-                                ours(bf16, cpu::Precision::f32), ours(bf16, cpu::Precision::bf16),
-                                slices(memory::data_type::bf16, x_bf16.data())}, flops);
+  std::vector<double> t = race(
+      {ours(f32, cpu::Precision::f32), slices(memory::data_type::f32, x.data()), sgemm, ours(bf16, cpu::Precision::f32),
+       ours(bf16, cpu::Precision::bf16), slices(memory::data_type::bf16, x_bf16.data())},
+      flops);
   auto rate = [&](int i) { return flops / t[i] * 1e-9; };
-  std::printf("%5ld x %5ld x %5ld   f32 %5.0f (%.2f x oneDNN)   bf16 widened %5.0f   bf16 %5.0f (%.2f x oneDNN)\n", s.rows,
-              s.out, s.in, rate(0), std::min(t[1], t[2]) / t[0], rate(3), rate(4), t[5] / t[4]);
+  std::printf("%5ld x %5ld x %5ld   f32 %5.0f (%.2f x oneDNN)   bf16 widened %5.0f   bf16 %5.0f (%.2f x oneDNN)\n",
+              s.rows, s.out, s.in, rate(0), std::min(t[1], t[2]) / t[0], rate(3), rate(4), t[5] / t[4]);
 }
 
 }  // namespace

@@ -28,7 +28,9 @@ TEST_CASE("The ranks' cuts hold every row and column exactly once") {
   const int ranks = GENERATE(1, 2, 4, 12);
   const int64_t q = 12 * 8, kv = 4 * 8;
   const auto once = [](int64_t total) { return std::vector<int>(total, 1); };
-  auto rows = [&](Cut cut, int64_t total) { return cover(total, ranks, [&](const ShardPlan& s) { return s.rows(cut, total); }); };
+  auto rows = [&](Cut cut, int64_t total) {
+    return cover(total, ranks, [&](const ShardPlan& s) { return s.rows(cut, total); });
+  };
   auto columns = [&](Cut cut, int64_t total) {
     return cover(total, ranks, [&](const ShardPlan& s) { return s.columns(cut, total); });
   };

@@ -182,7 +182,7 @@ inline SequenceOutput run_alone(const SequenceInput& input, const StopWatcher& w
     output.reason = reason;
     return output;
   };
-  if (prompt > config.max_context || (!scoring && max_new < 1)) return end(FinishReason::error);
+  if (prompt - (scoring ? 1 : 0) > config.max_context || (!scoring && max_new < 1)) return end(FinishReason::error);
   if (fed > config.num_blocks * config.block_size) return end(FinishReason::error);
 
   std::vector<int32_t> ids = input.prompt;

@@ -28,9 +28,12 @@ TEST_CASE("A step takes the smallest bucket that holds it, and pads little") {
       REQUIRE(bucket >= count);
       REQUIRE(std::none_of(buckets.begin(), buckets.end(), [&](int64_t b) { return b >= count && b < bucket; }));
       const int64_t padding = bucket - count;
-      if (count >= 64) REQUIRE(padding * 8 < bucket * 3);  // 65 of 96
-      else if (count >= 16) REQUIRE(padding * 3 < bucket);
-      else REQUIRE(padding * 2 < bucket);
+      if (count >= 64)
+        REQUIRE(padding * 8 < bucket * 3);  // 65 of 96
+      else if (count >= 16)
+        REQUIRE(padding * 3 < bucket);
+      else
+        REQUIRE(padding * 2 < bucket);
     }
   }
 }

@@ -71,10 +71,15 @@ TEST_CASE("The arrays do not overlap and the sum of their bytes is announced") {
   auto backend = make_backend({});
   StepBuffers buffers(kCapacity, *backend);
   const StepView view = buffers.view(8);
-  std::vector<std::pair<const void*, int64_t>> arrays = {
-      {buffers.head_rows(), kCapacity.head_rows * 40}, {view.input_ids, 32},   {view.positions, 32},
-      {view.token_rows, 32},                           {view.row_begin, 16},   {view.row_context, 12},
-      {view.row_table, 12},                            {view.block_tables, 28}, {buffers.head_tokens(), 24}};
+  std::vector<std::pair<const void*, int64_t>> arrays = {{buffers.head_rows(), kCapacity.head_rows * 40},
+                                                         {view.input_ids, 32},
+                                                         {view.positions, 32},
+                                                         {view.token_rows, 32},
+                                                         {view.row_begin, 16},
+                                                         {view.row_context, 12},
+                                                         {view.row_table, 12},
+                                                         {view.block_tables, 28},
+                                                         {buffers.head_tokens(), 24}};
   std::sort(arrays.begin(), arrays.end());
   for (size_t i = 0; i < arrays.size(); ++i) {
     CHECK(reinterpret_cast<uintptr_t>(arrays[i].first) % 128 == 0);

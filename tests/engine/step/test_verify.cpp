@@ -11,7 +11,9 @@ namespace {
 
 struct Model {
   explicit Model(const std::string& name)
-      : path(std::string(PENSTOCK_SOURCE_DIR) + "/samples/" + name), folder(read_model_folder(path)), files(path),
+      : path(std::string(PENSTOCK_SOURCE_DIR) + "/samples/" + name),
+        folder(read_model_folder(path)),
+        files(path),
         config(parse_model_config(folder.config, folder.generation_config, path)) {
     config.checkpoint_dtype = checkpoint_dtype(files);
   }
