@@ -84,7 +84,7 @@ int main(int argc, char** argv) {
   // What inspect, bench or --help print may sit in the buffer till now: a full disk must not end in 0.
   if ((std::fflush(stdout) != 0 || std::ferror(stdout)) && code == static_cast<int>(penstock::ExitCode::ok)) {
     std::fputs("penstock: standard output: cannot be written\n", stderr);
-    code = static_cast<int>(penstock::ExitCode::io_error);
+    code = static_cast<int>(penstock::ExitCode::io);
   }
   // Without static destructors: a thread may still be loading an engine that is no longer wanted.
   std::fflush(nullptr);

@@ -45,7 +45,8 @@ class Scheduler {
   ~Scheduler();
 
   // Takes a sequence. One that could never fit (prompt + max_tokens, capped by max_context, against the whole pool; or
-  // a prompt that leaves no room for a token) comes out of take_finished() with FinishReason::error.
+  // a prompt that leaves no room for a token) comes out of take_finished() with FinishReason::error. A scored text may
+  // have max_context + 1 tokens: its last one is not fed.
   void add(SequenceInput input);
 
   StepPlan plan();

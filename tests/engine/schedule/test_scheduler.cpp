@@ -294,6 +294,22 @@ TEST_CASE("max_tokens is capped by the context") {
   CHECK(output.reason == FinishReason::length);
 }
 
+TEST_CASE("a scored text may have one token more than the context: its last one is not fed") {
+  SchedulerConfig config = small();
+  config.max_context = 10;
+  for (const int32_t size : {10, 11, 12}) {
+    Scheduler scheduler(config);
+    SequenceInput text = input(1, size, 0);
+    text.score_from = 1;
+    scheduler.add(text);
+    const std::vector<SequenceOutput> refused = scheduler.take_finished();
+    CAPTURE(size);
+    REQUIRE(refused.size() == (size > 11));
+    CHECK((size > 11 ? refused[0].reason == FinishReason::error
+                     : finish_all(scheduler)[1].reason == FinishReason::scored));
+  }
+}
+
 TEST_CASE("after stop_admission what runs goes on and the rest is handed back") {
   SchedulerConfig config = small();
   config.max_batch = 1;
