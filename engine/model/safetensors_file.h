@@ -59,6 +59,7 @@ class SafetensorsFolder {
   const std::vector<File>& files() const { return files_; }
   const std::vector<TensorInfo>& tensors() const { return tensors_; }  // by name, ascending
   const TensorInfo* find(std::string_view name) const;                 // nullptr when absent
+  std::string place(const TensorInfo& tensor) const;                   // "FILE: tensor NAME", for messages
 
   // Reads bytes [begin, begin + size) of a tensor. Errors: Error(io), also when the file has shrunk.
   void read(const TensorInfo& tensor, uint64_t begin, uint64_t size, void* out) const;
@@ -72,7 +73,7 @@ class SafetensorsFolder {
   std::vector<TensorInfo> tensors_;
 };
 
-// The file dtypes that weights may have (F32, F16, BF16). Errors: Error(bad_model) naming tensor and dtype.
-DType weight_dtype(const TensorInfo& tensor);
+// The file dtypes that weights may have (F32, F16, BF16). Errors: Error(bad_model) naming file, tensor and dtype.
+DType weight_dtype(const TensorInfo& tensor, const std::string& place);
 
 }  // namespace penstock

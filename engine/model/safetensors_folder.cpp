@@ -82,6 +82,10 @@ void SafetensorsFolder::open_shards(const FolderRoot& root, const FolderFile& in
                                        quote(index.shards[entry.shard]));
 }
 
+std::string SafetensorsFolder::place(const TensorInfo& tensor) const {
+  return files_[tensor.file].path + ": tensor " + tensor.name;
+}
+
 const TensorInfo* SafetensorsFolder::find(std::string_view name) const {
   auto at = std::lower_bound(tensors_.begin(), tensors_.end(), name,
                              [](const TensorInfo& t, std::string_view wanted) { return t.name < wanted; });

@@ -257,11 +257,11 @@ SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_
   return header;
 }
 
-DType weight_dtype(const TensorInfo& tensor) {
+DType weight_dtype(const TensorInfo& tensor, const std::string& place) {
   if (tensor.dtype_name == "F32") return DType::f32;
   if (tensor.dtype_name == "F16") return DType::f16;
   if (tensor.dtype_name == "BF16") return DType::bf16;
-  throw Error(ExitCode::bad_model, "tensor " + quote(tensor.name) + ": dtype: " + quote(tensor.dtype_name) +
+  throw Error(ExitCode::bad_model, place + ": dtype: " + quote(tensor.dtype_name) +
                                        " is not supported for weights (F32, F16 and BF16 are)");
 }
 

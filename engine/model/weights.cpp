@@ -126,22 +126,22 @@ void check_tensors(const SafetensorsFolder& files, const ModelConfig& model, con
   for (const Target& target : list) {
     wanted.insert(target.tensor);
     const TensorInfo* info = files.find(target.tensor);
-    if (!info) bad("the weight files lack tensor " + target.tensor + ", which config.json calls for");
+    if (!info) bad(files.files()[0].path + ": the weight files lack tensor " + target.tensor + ", which config.json calls for");
     std::vector<int64_t> shape{target.rows};
     if (target.cols) shape.push_back(target.cols);
     if (info->shape != shape)
-      bad("tensor " + target.tensor + " has shape " + shape_text(info->shape) + "; config.json calls for " +
+      bad(files.place(*info) + " has shape " + shape_text(info->shape) + "; config.json calls for " +
           shape_text(shape));
-    weight_dtype(*info);
+    weight_dtype(*info, files.place(*info));
   }
   for (const TensorInfo& info : files.tensors()) {
     if (wanted.contains(info.name) || info.name.ends_with(".rotary_emb.inv_freq")) continue;
     const TensorInfo* embedding = files.find("model.embed_tokens.weight");
     if (info.name == "lm_head.weight" && model.tied_embeddings) {
       if (same_contents(files, info, *embedding)) continue;
-      bad("tensor lm_head.weight differs from model.embed_tokens.weight, but config.json says tie_word_embeddings");
+      bad(files.place(info) + " differs from model.embed_tokens.weight, but config.json says tie_word_embeddings");
     }
-    bad("tensor " + info.name + " has no place in the model that config.json describes");
+    bad(files.place(info) + " has no place in the model that config.json describes");
   }
 }
 
@@ -225,7 +225,7 @@ DType checkpoint_dtype(const SafetensorsFolder& files) {
   bool all_bf16 = true, all_f16 = true;
   for (const TensorInfo& info : files.tensors()) {
     if (info.shape.size() != 2) continue;
-    DType dtype = weight_dtype(info);
+    DType dtype = weight_dtype(info, files.place(info));
     all_bf16 &= dtype == DType::bf16;
     all_f16 &= dtype == DType::f16;
   }
@@ -243,7 +243,7 @@ Weights load_weights(const SafetensorsFolder& files, const ModelConfig& model, c
     uint64_t row_bytes = info.bytes / piece.target->rows;
     staging.resize((piece.end - piece.begin) * row_bytes);
     files.read(info, piece.begin * row_bytes, staging.size(), staging.data());
-    store(piece, staging.data(), weight_dtype(info), shard, backend);
+    store(piece, staging.data(), weight_dtype(info, files.place(info)), shard, backend);
   });
   return weights;
 }

@@ -1,7 +1,6 @@
 #include "engine/step/step_buffers.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace penstock {
 
@@ -66,7 +65,7 @@ void StepBuffers::upload(const StepPlan& plan, int64_t tokens, int64_t head_rows
 
   std::vector<HeadRow> head = plan.head;
   head.resize(head_rows);  // padding: slot -1, target -1
-  std::memcpy(host + at_.head_rows, head.data(), head.size() * sizeof(HeadRow));
+  std::copy(head.begin(), head.end(), reinterpret_cast<HeadRow*>(host + at_.head_rows));
   std::copy(plan.head_tokens.begin(), plan.head_tokens.end(), host + at_.head_tokens);
   std::fill(host + at_.head_tokens + plan.head_tokens.size(), host + at_.head_tokens + head_rows, 0);
   if (static_cast<int64_t>(plan.block_tables.size()) > capacity_.table_entries)

@@ -165,7 +165,7 @@ TEST_CASE("arguments that are not text or not ranges are refused") {
 }
 
 // Measured at a tenth to a quarter of a second; the bound leaves room for slow machines.
-TEST_CASE("a megabyte of anything takes about a second at most") {
+TEST_CASE("a megabyte of anything takes about a second at most", "[large]") {
   const char* characters[] = {"a", "^", " ", "\n", "1", "\u200d", "\u0301", "中", "\u0316\u0301", "ab"};
   for (const char* name : {"llama3_string_merges", "gpt4o_split", "qwen_nfc", "llama2_byte_fallback", "metaspace_first",
                            "added_token_flags"}) {
