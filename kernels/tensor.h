@@ -92,4 +92,15 @@ inline float f16_to_f32(uint16_t bits) {
   return value;
 }
 
+// Element `i` of host data in a checkpoint's dtype. Errors: Error(internal) for i32.
+inline float element_to_f32(const void* data, DType dtype, int64_t i) {
+  switch (dtype) {
+    case DType::f32: return static_cast<const float*>(data)[i];
+    case DType::f16: return f16_to_f32(static_cast<const uint16_t*>(data)[i]);
+    case DType::bf16: return bf16_to_f32(static_cast<const uint16_t*>(data)[i]);
+    case DType::i32: break;
+  }
+  throw Error(ExitCode::internal, "i32 is not a dtype of weights");
+}
+
 }  // namespace penstock

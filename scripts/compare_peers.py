@@ -38,21 +38,15 @@ DTYPES = ("f32", "bf16")
 
 # --- the folder's weights as GGUF ------------------------------------------------------------------------------------
 
-LAYER_NAMES = {
-    "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-}
-TOP_NAMES = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
-             "lm_head.weight": "output.weight"}
-
-
 def gguf_name(name):
-    if name in TOP_NAMES:
-        return TOP_NAMES[name]
+    """The inverse of convert_smollm2.hugging_face_name."""
+    from convert_smollm2 import LAYER_NAMES, TOP_NAMES  # needs numpy, which main() checks for first
+
+    for gguf, hugging_face in TOP_NAMES.items():
+        if name == hugging_face:
+            return gguf
     layer, part = name.removeprefix("model.layers.").removesuffix(".weight").split(".", 1)
-    return f"blk.{layer}.{LAYER_NAMES[part]}.weight"
+    return next(f"blk.{layer}.{gguf}.weight" for gguf, hugging_face in LAYER_NAMES.items() if part == hugging_face)
 
 
 def halves_to_interleaved(weight, heads):

@@ -164,12 +164,6 @@ std::vector<Piece> pieces(const std::vector<Target>& list, const ShardPlan& shar
   return all;
 }
 
-float element_to_f32(const void* data, DType dtype, int64_t i) {
-  if (dtype == DType::f32) return static_cast<const float*>(data)[i];
-  uint16_t bits = static_cast<const uint16_t*>(data)[i];
-  return dtype == DType::bf16 ? bf16_to_f32(bits) : f16_to_f32(bits);
-}
-
 // Puts checkpoint rows [piece.begin, piece.end), whole, at `data`, where they belong.
 void store(const Piece& piece, const void* data, DType dtype, const ShardPlan& shard, Backend& backend) {
   const Target& target = *piece.target;

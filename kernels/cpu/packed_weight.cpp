@@ -7,20 +7,6 @@ namespace {
 
 constexpr int64_t kTileSteps = 64;
 
-float element(const void* row, DType dtype, int64_t k) {
-  switch (dtype) {
-    case DType::f32:
-      return static_cast<const float*>(row)[k];
-    case DType::f16:
-      return f16_to_f32(static_cast<const uint16_t*>(row)[k]);
-    case DType::bf16:
-      return bf16_to_f32(static_cast<const uint16_t*>(row)[k]);
-    case DType::i32:
-      break;
-  }
-  throw Error(ExitCode::internal, "a weight cannot be packed from i32");
-}
-
 // The weights [begin, end) of one row as units; end is at most `cols`, and an odd pair is filled with zero.
 void read_units(const HostMatrix& part, int64_t row, DType stored, int64_t begin, int64_t end, uint32_t* units) {
   const char* data = static_cast<const char*>(part.data) + row * part.row_stride * dtype_bytes(part.dtype);
@@ -30,11 +16,11 @@ void read_units(const HostMatrix& part, int64_t row, DType stored, int64_t begin
     std::memcpy(units, data + begin * dtype_bytes(stored), count * dtype_bytes(stored));
   } else if (stored == DType::f32) {
     float* out = reinterpret_cast<float*>(units);
-    for (int64_t k = 0; k < count; ++k) out[k] = element(data, part.dtype, begin + k);
+    for (int64_t k = 0; k < count; ++k) out[k] = element_to_f32(data, part.dtype, begin + k);
   } else {
     for (int64_t k = 0; k < count; k += 2) {
-      uint32_t low = f32_to_bf16(element(data, part.dtype, begin + k));
-      uint32_t high = k + 1 < count ? f32_to_bf16(element(data, part.dtype, begin + k + 1)) : 0;
+      uint32_t low = f32_to_bf16(element_to_f32(data, part.dtype, begin + k));
+      uint32_t high = k + 1 < count ? f32_to_bf16(element_to_f32(data, part.dtype, begin + k + 1)) : 0;
       units[k / 2] = low | high << 16;
     }
   }
