@@ -32,12 +32,13 @@ struct HostMatrix {
   int64_t row_stride = 0;      // elements
 };
 
-struct Embed {
+struct Embed {                 // out = scale · table[id]
   Tensor out;                  // [tokens, hidden]
   const Weight& table;         // [vocab of this rank, hidden]
   int64_t first_id;            // the id of the table's row 0; ids outside the table give a row of zeros
   const int32_t* last_tokens;  // [slots]
   StepView step;
+  float scale = 1;             // rounded to the activation dtype first, as Gemma does
 };
 
 struct Matmul {                // out = x · weightᵀ + bias (+ out)
@@ -69,8 +70,10 @@ struct QkNormRopeStore {       // q and k: norm, rotate; k and v: into their blo
   const float* q_norm = nullptr;     // [head_dim], RMS norm of each head before RoPE; null: none
   const float* k_norm = nullptr;
   float norm_eps = 0;
-  const float* rope = nullptr; // [positions, head_dim]: cos of the head_dim/2 angles, then their sin; null: no RoPE.
-                               // Rotates (i, i + head_dim/2), as Hugging Face does.
+  const float* rope = nullptr; // [positions, rotary_dim]: cos of the rotary_dim/2 angles, then their sin; null: no RoPE.
+                               // A row's token at position p takes entry StepView::row_rope[row] + p. Rotates
+                               // (i, i + rotary_dim/2), as Hugging Face does, and leaves the rest of the head alone.
+  int64_t rotary_dim = 0;      // even, <= head_dim; 0: head_dim
   KvCache cache;
   StepView step;
 };
@@ -86,9 +89,17 @@ struct PagedAttention {        // causal; every row's keys and values are in the
   StepView step;
 };
 
-struct SiluMul {               // out = silu(gate) * up
+enum class Activation : uint8_t { silu, gelu_tanh };  // gelu_tanh: the tanh approximation (Hendrycks and Gimpel 2016)
+
+struct GatedMul {              // out = activation(gate) * up
   Tensor out;                  // [tokens, mlp]
   Tensor gate_up;              // [tokens, 2 mlp]: gate, then up
+  Activation activation = Activation::silu;
+};
+
+struct SoftCap {               // x = cap tanh(x / cap)
+  Tensor x;                    // [rows, cols], f32
+  float cap;
 };
 
 struct GatherRows {
@@ -98,10 +109,21 @@ struct GatherRows {
 };
 
 struct Head {                  // for sample and score: rows of the other kind are left alone
-  Tensor logits;               // [rows, vocab], f32
+  Tensor logits;               // [rows, vocab], f32; not changed
   const HeadRow* rows;         // [rows]
   HeadResult* results;         // [rows]
   int32_t* last_tokens;        // [slots], written by sample
+  TopLogprob* top = nullptr;   // [rows, kMaxTopLogprobs]; may be null when no row wants any
+  SlotState slots;             // what rows with HeadRow::edits are drawn by, and sample counts into
+};
+
+// Before a slot's first step: what its sequence has so far, and how its logits are edited.
+struct PrepareSlot {
+  SlotState slots;
+  int32_t slot;
+  std::span<const int32_t> prompt;     // host memory, as the others
+  std::span<const int32_t> generated;  // known before this admission (after a preemption)
+  std::span<const LogitEdit> edits;    // at most kMaxLogitEdits, ids ascending
 };
 
 struct BlockCopy { int32_t from, to; };
@@ -150,12 +172,14 @@ class Backend {
   virtual void add_rms_norm(const AddRmsNorm&) = 0;
   virtual void qk_norm_rope_store(const QkNormRopeStore&) = 0;
   virtual void paged_attention(const PagedAttention&) = 0;
-  virtual void silu_mul(const SiluMul&) = 0;
+  virtual void gated_mul(const GatedMul&) = 0;
+  virtual void soft_cap(const SoftCap&) = 0;
   virtual void gather_rows(const GatherRows&) = 0;
   // Random numbers by kernels/random.h: the draw depends on (seed, choice, position) and the logits alone.
   virtual void sample(const Head&) = 0;
   virtual void score(const Head&) = 0;
   virtual void copy_blocks(const CopyBlocks&) = 0;
+  virtual void prepare_slot(const PrepareSlot&) = 0;
 };
 
 enum class DeviceKind { cpu, cuda };

@@ -1,5 +1,7 @@
 #include "kernels/op_checks.h"
 
+#include <limits>
+
 namespace penstock {
 namespace {
 
@@ -22,6 +24,11 @@ void expect_tensor(const char* name, const Tensor& x, DType dtype, Dim& rows, Di
 void expect_cache(const KvCache& cache, At at = At::current()) {
   require(cache.dtype == DType::f32 || cache.dtype == DType::bf16, "the cache is neither f32 nor bf16", at);
   require(cache.kv_heads > 0 && cache.head_dim > 0 && cache.block_size > 0, "the cache has an empty dimension", at);
+}
+
+void expect_slots(const SlotState& slots, At at = At::current()) {
+  require(slots.counts && slots.edits && slots.num_edits, "a part of the slots' state is missing", at);
+  require(slots.slots > 0 && slots.vocab > 0, "the slots have an empty dimension", at);
 }
 
 }  // namespace
@@ -57,7 +64,9 @@ void check(const QkNormRopeStore& op, DType activation) {
   Dim tokens("tokens", op.step.tokens);
   Dim qkv("(heads + 2 kv_heads) head_dim", (op.heads + 2 * op.cache.kv_heads) * op.cache.head_dim);
   expect_tensor("qkv", op.qkv, activation, tokens, qkv);
-  require(!op.rope || op.cache.head_dim % 2 == 0, "RoPE needs an even head_dim");
+  require(op.rotary_dim >= 0 && op.rotary_dim <= op.cache.head_dim, "rotary_dim is not within the head");
+  int64_t rotary_dim = op.rotary_dim > 0 ? op.rotary_dim : op.cache.head_dim;
+  require(!op.rope || rotary_dim % 2 == 0, "RoPE needs an even rotary_dim");
 }
 
 void check(const PagedAttention& op, DType activation) {
@@ -70,10 +79,16 @@ void check(const PagedAttention& op, DType activation) {
   require(op.heads % op.cache.kv_heads == 0, "heads is no multiple of kv_heads");
 }
 
-void check(const SiluMul& op, DType activation) {
+void check(const GatedMul& op, DType activation) {
   Dim tokens("tokens"), mlp("mlp"), gate_up("2 mlp", 2 * op.out.cols);
   expect_tensor("out", op.out, activation, tokens, mlp);
   expect_tensor("gate_up", op.gate_up, activation, tokens, gate_up);
+}
+
+void check(const SoftCap& op) {
+  Dim rows("rows"), cols("cols");
+  expect_tensor("x", op.x, DType::f32, rows, cols);
+  require(op.cap > 0, "the cap is not above 0");
 }
 
 void check(const GatherRows& op, DType activation) {
@@ -86,6 +101,26 @@ void check(const Head& op) {
   Dim rows("rows"), vocab("vocab");
   expect_tensor("logits", op.logits, DType::f32, rows, vocab);
   require(op.logits.cols > 0, "no vocabulary");
+  if (op.slots.counts) {
+    vocab.bind(op.slots.vocab, "slots", At::current());
+    expect_slots(op.slots);
+  }
+}
+
+void check(const PrepareSlot& op) {
+  expect_slots(op.slots);
+  require(op.slot >= 0 && op.slot < op.slots.slots, "no such slot");
+  auto in_vocab = [&](int32_t id) { return id >= 0 && id < op.slots.vocab; };
+  for (std::span<const int32_t> ids : {op.prompt, op.generated})
+    for (int32_t id : ids) require(in_vocab(id), "a token beyond the vocabulary");
+  require(op.edits.size() <= kMaxLogitEdits, "too many edits");
+  int32_t last = 0;
+  for (const LogitEdit& edit : op.edits) {
+    require(in_vocab(edit.id), "an edit beyond the vocabulary");
+    require(edit.id >= last, "the edits' ids do not ascend");
+    require(edit.bias < std::numeric_limits<float>::infinity(), "a bias is NaN or infinite upward");
+    last = edit.id;
+  }
 }
 
 void check(const CopyBlocks& op) {

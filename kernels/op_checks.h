@@ -11,9 +11,11 @@ void check(const RmsNorm&, DType activation);
 void check(const AddRmsNorm&, DType activation);
 void check(const QkNormRopeStore&, DType activation);
 void check(const PagedAttention&, DType activation);
-void check(const SiluMul&, DType activation);
+void check(const GatedMul&, DType activation);
+void check(const SoftCap&);
 void check(const GatherRows&, DType activation);
 void check(const Head&);
 void check(const CopyBlocks&);
+void check(const PrepareSlot&);
 
 }  // namespace penstock

@@ -16,6 +16,7 @@ struct StepView {
   const int32_t* token_rows = nullptr;     // [tokens] the row it belongs to; 0 for padding
   const int32_t* row_begin = nullptr;      // [rows + 1] ascending
   const int32_t* row_context = nullptr;    // [rows] tokens of the sequence once this step is done, the new ones included
+  const int32_t* row_rope = nullptr;       // [rows] entry of the RoPE table that is its position 0; null: all 0
   const int32_t* row_table = nullptr;      // [rows] where the row's block table begins in block_tables
   const int32_t* block_tables = nullptr;   // block p / block_size of the row holds position p
 };
@@ -32,6 +33,10 @@ struct KvCache {
 };
 
 // What is wanted of one row of logits. Uploaded as is, so plain and padded to 8 bytes.
+//
+// Order of arithmetic, for a row with edits: repetition penalty (x > 0 ? x / r : x r, for ids in the prompt or drawn
+// before), - frequency x times drawn, - presence if drawn, + LogitEdit::bias; then temperature, top_k, top_p, min_p.
+// Greedy rows take the argmax of the edited logits.
 struct HeadRow {
   int32_t slot = -1;        // sample: where the token goes (last_tokens[slot]); -1 for padding
   int32_t target = -1;      // >= 0: score this id instead of sampling
@@ -42,16 +47,50 @@ struct HeadRow {
   int32_t position = 0;     // the drawn token's index in its sequence: part of the random key
   int32_t choice = 0;       // likewise
   uint64_t seed = 0;        // likewise
+  float repetition_penalty = 1;
+  float frequency_penalty = 0;
+  float presence_penalty = 0;
+  int32_t top_logprobs = 0;  // [0, kMaxTopLogprobs] alternatives wanted, of sample and score alike
+  int32_t edits = 0;         // 1: draw by the slot's SlotState, and count the draw there; 0: it is not looked at.
+                             // At most one such row of a slot in a call of sample.
+  int32_t padding = 0;
 };
-static_assert(sizeof(HeadRow) == 40);
+static_assert(sizeof(HeadRow) == 64);
 
 struct HeadResult {
   static constexpr int32_t kArgmax = 1;     // score: the target has the largest logit (ties: the lowest id is largest)
   static constexpr int32_t kNonFinite = 2;  // a logit is NaN or infinite upward, or all are -inf: token is -1
+  static constexpr int32_t kAllBanned = 4;  // the edits leave no id above -inf: token is -1
   int32_t token = -1;
-  float logprob = 0;        // of token or target, under the raw logits (no temperature, no filter)
+  float logprob = 0;        // of token or target, under the raw logits (no edit, no temperature, no filter)
   int32_t flags = 0;
 };
 static_assert(sizeof(HeadResult) == 12);
+
+// One of the likeliest ids of a row under the raw logits, in descending order (ties: the lower id first). Ids at -inf are
+// left out; entries beyond the last are {-1, 0}. Rows that want none are not written.
+struct TopLogprob {
+  int32_t id = -1;
+  float logprob = 0;
+};
+constexpr int32_t kMaxTopLogprobs = 20;
+
+// Adds `bias` to one id's logit (-inf bans it) while HeadRow::position < until: min_tokens bans stop ids that way. An id
+// may stand twice in a row, with a bias and with a ban: both are added, in their order.
+struct LogitEdit {
+  int32_t id = 0;
+  float bias = 0;
+  int32_t until = INT32_MAX;
+};
+constexpr int32_t kMaxLogitEdits = 1024;
+
+// What penalties and edits need, by slot: the device's truth, so that steps can be in flight.
+struct SlotState {
+  static constexpr uint16_t kInPrompt = 0x8000;
+  uint16_t* counts = nullptr;     // [slots, vocab] times drawn (saturating at 0x7FFF), and kInPrompt
+  LogitEdit* edits = nullptr;     // [slots, kMaxLogitEdits]
+  int32_t* num_edits = nullptr;   // [slots]
+  int64_t slots = 0, vocab = 0;
+};
 
 }  // namespace penstock

@@ -129,15 +129,6 @@ void add_values(float* sums, int64_t sums_stride, const float* weights, const T*
       add_value_tail(sums + m * sums_stride, weights + m * kTile, rows, begin, end, d, head_dim);
 }
 
-// cap tanh(s / cap)
-inline Vec soft_capped(Vec score, float cap) {
-  Vec x = score / cap, square = x * x;
-  Vec small =
-      x + x * square * (-0.33333334f + square * (0.13333334f + square * (-0.053968254f + square * 0.021869488f)));
-  Vec large = 1.0f - 2.0f / (exp(x + x) + 1.0f);
-  return cap * (square < 0.0625f ? small : large);
-}
-
 // What a query remembers from tile to tile.
 struct SoftmaxState {
   float largest = -__builtin_inff();
@@ -151,7 +142,7 @@ inline float softmax_tile(SoftmaxState& state, float* scores, int begin, int end
   Vec tile_largest = hidden;
   for (int j = begin / kLanes * kLanes; j < end; j += kLanes) {
     Vec score = load(scores + j) * scale;
-    if (soft_cap > 0) score = soft_capped(score, soft_cap);
+    if (soft_cap > 0) score = soft_cap * tanh(score / soft_cap);
     IntVec position = lane_index() + j;
     score = (position >= begin) & (position < end) ? score : hidden;
     tile_largest = max(score, tile_largest);

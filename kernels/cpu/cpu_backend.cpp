@@ -32,8 +32,7 @@ CpuBackend::CpuBackend(const BackendOptions& options)
       ops_(cpu::ops()),
       pool_(options.threads) {}
 
-// --- memory
-// -----------------------------------------------------------------------------------------------------------
+// --- memory ---------------------------------------------------------------------------------------------------------
 
 DType CpuBackend::kv_dtype() const { return precision_ == Precision::bf16 ? DType::bf16 : DType::f32; }
 
@@ -57,8 +56,7 @@ void CpuBackend::fill_zero(void* device, int64_t bytes) {
   if (bytes > 0) std::memset(device, 0, bytes);
 }
 
-// --- weights
-// ----------------------------------------------------------------------------------------------------------
+// --- weights --------------------------------------------------------------------------------------------------------
 
 // bf16 checkpoints stay as they are, whatever the arithmetic; an f16 checkpoint becomes f32 in f32 mode, so that both
 // are exact there.
@@ -81,15 +79,13 @@ void CpuBackend::store_weight(Weight& weight, int64_t first_row, const HostMatri
   pack_rows(weight, first_row, part);
 }
 
-// --- graphs
-// -----------------------------------------------------------------------------------------------------------
+// --- graphs ---------------------------------------------------------------------------------------------------------
 
 std::unique_ptr<Graph> CpuBackend::record(std::function<void()> step) {
   return std::make_unique<RecordedStep>(std::move(step));
 }
 
-// --- ops
-// --------------------------------------------------------------------------------------------------------------
+// --- ops ------------------------------------------------------------------------------------------------------------
 
 void CpuBackend::embed(const Embed& op) {
   check(op, DType::f32);
@@ -121,9 +117,14 @@ void CpuBackend::paged_attention(const PagedAttention& op) {
   ops_.paged_attention(pool_, op);
 }
 
-void CpuBackend::silu_mul(const SiluMul& op) {
+void CpuBackend::gated_mul(const GatedMul& op) {
   check(op, DType::f32);
-  ops_.silu_mul(pool_, op);
+  ops_.gated_mul(pool_, op);
+}
+
+void CpuBackend::soft_cap(const SoftCap& op) {
+  check(op);
+  ops_.soft_cap(pool_, op);
 }
 
 void CpuBackend::gather_rows(const GatherRows& op) {
@@ -144,6 +145,11 @@ void CpuBackend::score(const Head& op) {
 void CpuBackend::copy_blocks(const CopyBlocks& op) {
   check(op);
   ops_.copy_blocks(pool_, op);
+}
+
+void CpuBackend::prepare_slot(const PrepareSlot& op) {
+  check(op);
+  cpu::prepare_slot(op);
 }
 
 }  // namespace penstock::cpu

@@ -31,11 +31,13 @@ class CpuBackend : public Backend {
   void add_rms_norm(const AddRmsNorm&) override;
   void qk_norm_rope_store(const QkNormRopeStore&) override;
   void paged_attention(const PagedAttention&) override;
-  void silu_mul(const SiluMul&) override;
+  void gated_mul(const GatedMul&) override;
+  void soft_cap(const SoftCap&) override;
   void gather_rows(const GatherRows&) override;
   void sample(const Head&) override;
   void score(const Head&) override;
   void copy_blocks(const CopyBlocks&) override;
+  void prepare_slot(const PrepareSlot&) override;
 
   ThreadPool& pool() { return pool_; }
 

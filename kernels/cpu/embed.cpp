@@ -30,10 +30,13 @@ void embed(ThreadPool& pool, const Embed& op) {
       if (id < 0) id = op.last_tokens[~id];
       int64_t row = id - op.first_id;
       float* out = op.out.row<float>(token);
-      if (row >= 0 && row < op.table.out_features)
+      if (row >= 0 && row < op.table.out_features) {
         read_row(op.table, row, out);
-      else
+        if (op.scale != 1.0f)
+          for (int64_t k = 0; k < op.out.cols; ++k) out[k] *= op.scale;
+      } else {
         std::memset(out, 0, op.out.cols * sizeof(float));
+      }
     }
   });
 }

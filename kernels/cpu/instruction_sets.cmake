@@ -1,8 +1,8 @@
 # The ops are compiled once for each instruction set, into namespaces of their own. The files of the later sets come
 # last on the link line, so that where they share an inline function with the rest of the program, the copy without
 # special instructions is the one that is kept.
-set(op_files embed matmul rms_norm add_rms_norm qk_norm_rope_store paged_attention silu_mul gather_rows sample score
-    copy_blocks roofline op_table)
+set(op_files embed matmul rms_norm add_rms_norm qk_norm_rope_store paged_attention gated_mul soft_cap gather_rows
+    sample score copy_blocks roofline op_table)
 list(TRANSFORM op_files PREPEND ${CMAKE_SOURCE_DIR}/kernels/cpu/)
 list(TRANSFORM op_files APPEND .cpp)
 list(REMOVE_ITEM kernels_sources ${op_files})

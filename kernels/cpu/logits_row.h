@@ -30,7 +30,8 @@ class LogitsRow {
 struct Peak {
   float logit = 0;
   int32_t id = -1;      // the lowest with this logit
-  bool finite = false;  // no NaN, no +inf, and not all -inf; else the other members mean nothing
+  bool finite = false;  // no NaN, no +inf, and not all -inf; else the members above mean nothing
+  bool empty = false;   // all -inf
 };
 
 // block_largest: [blocks], filled with each block's largest logit.
@@ -51,13 +52,14 @@ inline Peak find_peak(const LogitsRow& row, float* block_largest) {
     block_largest[b] = max(top);
     largest = larger(block_largest[b], largest);
   }
-  if (any(bad) || !(largest > -infinity)) return {};
+  if (any(bad)) return {};
+  if (largest == -infinity) return {.empty = true};
   int64_t b = 0;
   while (block_largest[b] != largest) b++;
   const float* x = row.block(b);
   int i = 0;
   while (x[i] != largest) i++;
-  return {largest, static_cast<int32_t>(b * LogitsRow::kBlock + i), true};
+  return {largest, static_cast<int32_t>(b * LogitsRow::kBlock + i), true, false};
 }
 
 // The sum of exp((x - peak) * inverse_temperature). A few f32 additions a lane, then double: the relative error stays

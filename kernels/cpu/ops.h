@@ -1,5 +1,6 @@
 // The CPU bodies of backend.h's ops, one file each, compiled once for every instruction set (instruction_sets.cmake).
-// op_dispatch.cpp picks the table that the machine can run. All arithmetic is f32 unless `Precision::bf16` is asked for.
+// op_dispatch.cpp picks the table that the machine can run. All arithmetic is f32 unless `Precision::bf16` is asked
+// for.
 #pragma once
 #include "kernels/backend.h"
 #include "kernels/cpu/thread_pool.h"
@@ -18,7 +19,8 @@ struct Ops {
   void (*add_rms_norm)(ThreadPool&, const AddRmsNorm&);
   void (*qk_norm_rope_store)(ThreadPool&, const QkNormRopeStore&);
   void (*paged_attention)(ThreadPool&, const PagedAttention&);
-  void (*silu_mul)(ThreadPool&, const SiluMul&);
+  void (*gated_mul)(ThreadPool&, const GatedMul&);
+  void (*soft_cap)(ThreadPool&, const SoftCap&);
   void (*gather_rows)(ThreadPool&, const GatherRows&);
   void (*sample)(ThreadPool&, const Head&);
   void (*score)(ThreadPool&, const Head&);
@@ -35,6 +37,9 @@ const Ops& ops();
 // Every table that this machine can run, best first.
 std::span<const Ops* const> runnable_ops();
 
+// It computes nothing, so once is enough.
+void prepare_slot(const PrepareSlot&);
+
 }  // namespace penstock::cpu
 
 // Inside an op's file: namespace penstock::cpu::PENSTOCK_ISA { void rms_norm(ThreadPool&, const RmsNorm&) { … } }
@@ -46,7 +51,8 @@ void rms_norm(ThreadPool&, const RmsNorm&);
 void add_rms_norm(ThreadPool&, const AddRmsNorm&);
 void qk_norm_rope_store(ThreadPool&, const QkNormRopeStore&);
 void paged_attention(ThreadPool&, const PagedAttention&);
-void silu_mul(ThreadPool&, const SiluMul&);
+void gated_mul(ThreadPool&, const GatedMul&);
+void soft_cap(ThreadPool&, const SoftCap&);
 void gather_rows(ThreadPool&, const GatherRows&);
 void sample(ThreadPool&, const Head&);
 void score(ThreadPool&, const Head&);

@@ -7,9 +7,9 @@ namespace penstock::cpu::PENSTOCK_ISA {
 
 namespace {
 
-// out may be x. cos_sin: one row of the table.
-void rotate(float* out, const float* x, const float* cos_sin, int64_t head_dim) {
-  int64_t half = head_dim / 2, i = 0;
+// One head; out may be x. cos_sin: one row of the table.
+void rotate(float* out, const float* x, const float* cos_sin, int64_t rotary_dim, int64_t head_dim) {
+  int64_t half = rotary_dim / 2, i = 0;
   const float *cosine = cos_sin, *sine = cos_sin + half;
   for (; i + kLanes <= half; i += kLanes) {
     Vec c = load(cosine + i), s = load(sine + i), a = load(x + i), b = load(x + half + i);
@@ -21,6 +21,7 @@ void rotate(float* out, const float* x, const float* cos_sin, int64_t head_dim) 
     out[i] = a * cosine[i] - b * sine[i];
     out[half + i] = b * cosine[i] + a * sine[i];
   }
+  if (out != x) std::memcpy(out + rotary_dim, x + rotary_dim, (head_dim - rotary_dim) * sizeof(float));
 }
 
 template <class T>
@@ -34,17 +35,19 @@ template <class T>
 void store_token(const QkNormRopeStore& op, int64_t t, int64_t position, float* key) {
   const KvCache& cache = op.cache;
   int64_t head_dim = cache.head_dim, row = op.step.token_rows[t];
-  const float* cos_sin = op.rope ? op.rope + position * head_dim : nullptr;
+  int64_t rotary_dim = op.rotary_dim > 0 ? op.rotary_dim : head_dim;
+  int64_t entry = position + (op.step.row_rope ? op.step.row_rope[row] : 0);
+  const float* cos_sin = op.rope ? op.rope + entry * rotary_dim : nullptr;
   float* q = op.qkv.row<float>(t);
   for (int64_t h = 0; h < op.heads; h++, q += head_dim) {
     if (op.q_norm) norm_row(q, q, op.q_norm, head_dim, op.norm_eps);
-    if (cos_sin) rotate(q, q, cos_sin, head_dim);
+    if (cos_sin) rotate(q, q, cos_sin, rotary_dim, head_dim);
   }
   const float *k = q, *v = q + cache.kv_heads * head_dim;
   for (int64_t h = 0; h < cache.kv_heads; h++, k += head_dim, v += head_dim) {
     const float* ready = k;
     if (op.k_norm) norm_row(key, ready, op.k_norm, head_dim, op.norm_eps), ready = key;
-    if (cos_sin) rotate(key, ready, cos_sin, head_dim), ready = key;
+    if (cos_sin) rotate(key, ready, cos_sin, rotary_dim, head_dim), ready = key;
     store_row(PagedRows<T>(cache, cache.k, op.step, row, h).at(position), ready, head_dim);
     store_row(PagedRows<T>(cache, cache.v, op.step, row, h).at(position), v, head_dim);
   }

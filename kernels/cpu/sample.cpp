@@ -1,41 +1,45 @@
 #include <atomic>
 
 #include "kernels/cpu/cut.h"
+#include "kernels/cpu/edited_row.h"
 #include "kernels/cpu/gumbel.h"
 #include "kernels/cpu/logits_row.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/top_logprobs.h"
 
 namespace penstock::cpu::PENSTOCK_ISA {
 
 namespace {
 
+struct Workspace {
+  float* edited;         // [vocab]
+  float* block_largest;  // of the row that the token is drawn from
+  Candidates candidates;
+  Workspace(Carver& carver, int64_t vocab)
+      : edited(carver.take<float>(vocab)),
+        block_largest(carver.take<float>(divide_up(vocab, LogitsRow::kBlock))),
+        candidates{carver.take<float>(vocab + LogitsRow::kBlock), carver.take<float>(vocab + LogitsRow::kBlock),
+                   carver.take<int32_t>(vocab + LogitsRow::kBlock), 0} {}
+};
+
+bool takes_peak(const HeadRow& want) { return !(want.temperature > 0 && want.top_p > 0 && want.top_k != 1); }
+
 // Draws a token from one row. Everything is in scaled logits (x - peak) / temperature, so that none is above 0.
 class RowSampler {
  public:
-  struct Workspace {
-    float* block_largest;
-    Candidates candidates;
-    Workspace(Carver& carver, int64_t vocab)
-        : block_largest(carver.take<float>(divide_up(vocab, LogitsRow::kBlock))),
-          candidates{carver.take<float>(vocab + LogitsRow::kBlock), carver.take<float>(vocab + LogitsRow::kBlock),
-                     carver.take<int32_t>(vocab + LogitsRow::kBlock), 0} {}
-  };
+  // total: the row's sum of exponentials.
+  RowSampler(const LogitsRow& row, int64_t vocab, const HeadRow& want, const Workspace& work, const Peak& peak,
+             double total)
+      : row_(row),
+        vocab_(vocab),
+        want_(want),
+        work_(work),
+        peak_(peak),
+        total_(total),
+        inverse_temperature_(1.0f / larger(want.temperature, 1e-30f)) {}
 
-  RowSampler(const LogitsRow& row, int64_t vocab, const HeadRow& want, const Workspace& work)
-      : row_(row), vocab_(vocab), want_(want), work_(work) {}
-
-  HeadResult run() {
-    peak_ = find_peak(row_, work_.block_largest);
-    if (!peak_.finite) return {.token = -1, .logprob = 0, .flags = HeadResult::kNonFinite};
-    double total = sum_of_exp(row_, peak_.logit, 1.0f);
-    int32_t token = peak_.id;
-    if (want_.temperature > 0 && want_.top_p > 0 && want_.top_k != 1) {
-      inverse_temperature_ = 1.0f / larger(want_.temperature, 1e-30f);
-      token = draw(filter(total));
-    }
-    return {.token = token, .logprob = log_probability(row_[token], peak_.logit, total), .flags = 0};
-  }
+  int32_t run() { return draw(filter()); }
 
  private:
   template <class Float>
@@ -43,12 +47,12 @@ class RowSampler {
     return (logit - peak_.logit) * inverse_temperature_;
   }
 
-  // Top-k, then top-p of what that leaves, then min-p. total: the sum of exponentials at temperature 1.
-  Cut filter(double total) {
+  // Top-k, then top-p of what that leaves, then min-p.
+  Cut filter() {
     Cut cut;
     bool limited = want_.top_k > 0 && want_.top_k < vocab_;
     if (limited) cut = top_k_cut();
-    if (want_.top_p < 1) cut = top_p_cut(cut, limited, total);
+    if (want_.top_p < 1) cut = top_p_cut(cut, limited);
     if (want_.min_p > 0) {
       float lowest = static_cast<float>(::log(static_cast<double>(want_.min_p)));
       if (lowest > cut.lowest) cut = {lowest < 0 ? lowest : 0.0f, INT32_MAX};
@@ -76,7 +80,8 @@ class RowSampler {
   }
 
   // `limited`: the cut leaves so few ids that they are summed anew.
-  Cut top_p_cut(Cut cut, bool limited, double total) {
+  Cut top_p_cut(Cut cut, bool limited) {
+    double total = total_;
     if (!limited) {
       if (inverse_temperature_ != 1.0f) total = sum_of_exp(row_, peak_.logit, inverse_temperature_);
       // All ids below the floor together weigh less than what top-p may drop.
@@ -143,9 +148,45 @@ class RowSampler {
   int64_t vocab_;
   const HeadRow& want_;
   Workspace work_;
-  Peak peak_;
-  float inverse_temperature_ = 1;
+  const Peak& peak_;
+  double total_;
+  float inverse_temperature_;
 };
+
+// From the logits as the slot's penalties and edits leave them. Overwrites work.block_largest.
+HeadResult draw_edited(const float* logits, int64_t vocab, const HeadRow& want, const SlotState& slots,
+                       const Workspace& work) {
+  edit_row(work.edited, logits, want, slots);
+  LogitsRow row(work.edited, vocab);
+  Peak peak = find_peak(row, work.block_largest);
+  if (!peak.finite) return {.flags = peak.empty ? HeadResult::kAllBanned : HeadResult::kNonFinite};
+  if (takes_peak(want)) return {.token = peak.id};
+  return {.token = RowSampler(row, vocab, want, work, peak, sum_of_exp(row, peak.logit, 1.0f)).run()};
+}
+
+HeadResult sample_row(const Head& op, int64_t r, const Workspace& work) {
+  const HeadRow& want = op.rows[r];
+  const int64_t vocab = op.logits.cols;
+  const float* logits = op.logits.row<float>(r);
+  TopLogprob* top = want.top_logprobs > 0 ? op.top + r * kMaxTopLogprobs : nullptr;
+  LogitsRow row(logits, vocab);
+  Peak peak = find_peak(row, work.block_largest);
+  if (!peak.finite) {
+    if (top) write_no_top_logprobs(top);
+    return {.flags = HeadResult::kNonFinite};
+  }
+  double total = sum_of_exp(row, peak.logit, 1.0f);
+  if (top) write_top_logprobs(top, want.top_logprobs, row, peak, total, work.block_largest);
+  HeadResult result{.token = peak.id};
+  if (want.edits != 0)
+    result = draw_edited(logits, vocab, want, op.slots, work);
+  else if (!takes_peak(want))
+    result.token = RowSampler(row, vocab, want, work, peak, total).run();
+  if (result.token < 0) return result;
+  result.logprob = log_probability(row[result.token], peak.logit, total);
+  if (want.edits != 0) count_drawn(op.slots.counts[want.slot * vocab + result.token]);
+  return result;
+}
 
 }  // namespace
 
@@ -154,17 +195,16 @@ class RowSampler {
 void sample(ThreadPool& pool, const Head& op) {
   int64_t vocab = op.logits.cols;
   Carver count;
-  RowSampler::Workspace(count, vocab);
+  Workspace(count, vocab);
   char* memory = static_cast<char*>(pool.scratch(count.used() * pool.size()));
   std::atomic<int64_t> next_row = 0;
   auto body = [&](int worker) {
     Carver carver(memory + worker * count.used());
-    RowSampler::Workspace work(carver, vocab);
+    Workspace work(carver, vocab);
     for (int64_t r; (r = next_row.fetch_add(1, std::memory_order_relaxed)) < op.logits.rows;) {
       const HeadRow& want = op.rows[r];
       if (want.slot < 0 || want.target >= 0) continue;
-      LogitsRow row(op.logits.row<float>(r), vocab);
-      op.results[r] = RowSampler(row, vocab, want, work).run();
+      op.results[r] = sample_row(op, r, work);
       op.last_tokens[want.slot] = op.results[r].token < 0 ? 0 : op.results[r].token;
     }
   };

@@ -174,6 +174,15 @@ inline Vec log(Vec x) {
   return f + tail + n * 0.693359375f;
 }
 
+// tanh to about 8 ulp, small arguments included; NaN stays NaN.
+inline Vec tanh(Vec x) {
+  Vec square = x * x;
+  Vec small =
+      x + x * square * (-0.33333334f + square * (0.13333334f + square * (-0.053968254f + square * 0.021869488f)));
+  Vec large = 1.0f - 2.0f / (exp(x + x) + 1.0f);
+  return square < 0.0625f ? small : large;
+}
+
 // Writes the lanes that the mask picks to out, close together, and rubbish behind them: kLanes elements in all. Returns
 // how many were picked.
 template <class T>

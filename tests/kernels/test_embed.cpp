@@ -23,7 +23,7 @@ Weight empty_weight(DType stored) {
 }
 
 std::vector<float> embed(const cpu::Ops& ops, const Weight& table, const std::vector<int32_t>& ids, int64_t first_id,
-                         const std::vector<int32_t>& last_tokens) {
+                         const std::vector<int32_t>& last_tokens, float scale = 1) {
   cpu::ThreadPool pool(2);
   int64_t tokens = static_cast<int64_t>(ids.size());
   std::vector<float> out(tokens * kHidden, std::numeric_limits<float>::quiet_NaN());
@@ -31,7 +31,8 @@ std::vector<float> embed(const cpu::Ops& ops, const Weight& table, const std::ve
                    .table = table,
                    .first_id = first_id,
                    .last_tokens = last_tokens.data(),
-                   .step = {.tokens = tokens, .input_ids = ids.data()}});
+                   .step = {.tokens = tokens, .input_ids = ids.data()},
+                   .scale = scale});
   return out;
 }
 
@@ -90,6 +91,20 @@ TEST_CASE("embed gives back what was packed, rounded once") {
         std::vector<float> got = embed(*ops, table, all_ids(), 0, {});
         REQUIRE(std::equal(got.begin(), got.end(), expected.begin(), expected.end(), equal));
       }
+}
+
+TEST_CASE("embed scales a row in f32, rounding the product alone") {
+  const float scale = std::sqrt(71.0f);
+  for (const cpu::Ops* ops : cpu::runnable_ops())
+    for (DType stored : {DType::f32, DType::bf16}) {
+      Weight table = empty_weight(stored);
+      cpu::pack_rows(table, 0, Checkpoint(stored).rows(0, kVocab));
+      std::vector<int32_t> ids = all_ids();
+      ids.push_back(kVocab + 5);
+      std::vector<float> want = embed(*ops, table, ids, 0, {}), got = embed(*ops, table, ids, 0, {}, scale);
+      for (float& value : want) value *= scale;
+      REQUIRE(bit_difference(got, want) == "");
+    }
 }
 
 TEST_CASE("rows may be stored in any parts, by several threads") {

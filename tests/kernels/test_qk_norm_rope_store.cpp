@@ -126,3 +126,90 @@ TEST_CASE("a stored bf16 key is the rounded f32 key") {
   for (size_t i = 0; i < keys[0].size(); ++i)
     REQUIRE((std::isnan(keys[0][i]) ? std::isnan(keys[1][i]) : keys[0][i] == keys[1][i]));
 }
+
+namespace {
+
+// What is stored for `qkv` with a table of `rotary_dim` columns that starts `rope_offset` entries early.
+struct Stored {
+  std::vector<float> qkv, keys, values;
+};
+
+Stored store(Backend& backend, const PagedShape& shape, const PagedStep& step, const std::vector<float>& qkv,
+             const std::vector<float>& rope, int64_t rotary_dim, const std::vector<int32_t>& row_rope, bool norm) {
+  DeviceStep device_step(backend, step);
+  DeviceCache cache(backend, shape, step.blocks);
+  DeviceArray<float> device_qkv(backend, qkv), device_rope(backend, rope);
+  DeviceArray<float> weight(backend, normal_values(shape.head_dim, 8));
+  DeviceArray<int32_t> device_row_rope(backend, row_rope);
+  StepView view = device_step.view();
+  if (!row_rope.empty()) view.row_rope = device_row_rope.data();
+  backend.qk_norm_rope_store({.qkv = device_qkv.matrix(step.tokens(), shape.qkv_width()),
+                              .heads = shape.heads,
+                              .q_norm = norm ? weight.data() : nullptr,
+                              .k_norm = norm ? weight.data() : nullptr,
+                              .norm_eps = kEps,
+                              .rope = rope.empty() ? nullptr : device_rope.data(),
+                              .rotary_dim = rotary_dim,
+                              .cache = cache.view(),
+                              .step = view});
+  return {device_qkv.download(), cache.keys(), cache.values()};
+}
+
+}  // namespace
+
+TEST_CASE("a row reads the RoPE table from its own entry on") {
+  auto backend = test_backend();
+  PagedShape shape{.heads = 2, .kv_heads = 1, .head_dim = 24, .block_size = 8};
+  PagedStep step({{20, 20}, {9, 2}, {31, 1}}, shape.block_size, 2);
+  auto qkv = normal_values(step.tokens() * shape.qkv_width(), 4);
+  std::vector<int32_t> offsets = {100, 0, 40, 0};
+  const std::vector<float> rope = Tables(140, shape.head_dim).rope;
+  Stored got = store(*backend, shape, step, qkv, rope, 0, offsets, true);
+  for (int64_t row = 0; row < 3; ++row) {
+    // The same step with a table that begins where the row's does.
+    std::vector<float> moved(rope.begin() + offsets[row] * shape.head_dim, rope.end());
+    moved.resize(rope.size());
+    Stored want = store(*backend, shape, step, qkv, moved, 0, {}, true);
+    size_t begin = step.row_begin[row] * shape.qkv_width();
+    size_t count = step.row_begin[row + 1] * shape.qkv_width() - begin;
+    CHECK(bit_difference(slice(got.qkv, begin, count), slice(want.qkv, begin, count)) == "");
+    for (int64_t t = step.row_begin[row]; t < step.row_begin[row + 1]; ++t) {
+      size_t at = step.at(shape, row, step.positions[t], 0);
+      CHECK(bit_difference(slice(got.keys, at, shape.head_dim), slice(want.keys, at, shape.head_dim)) == "");
+    }
+  }
+}
+
+TEST_CASE("partial RoPE turns the head's first rotary_dim elements, and only those") {
+  auto backend = test_backend();
+  for (int64_t head_dim : {20, 64, 80})
+    for (int64_t rotary_dim : {2, 10, 16, 20})
+      for (bool norm : {false, true}) {
+        INFO("head_dim " << head_dim << ", rotary_dim " << rotary_dim << ", norm " << norm);
+        PagedShape shape{.heads = 2, .kv_heads = 2, .head_dim = head_dim, .block_size = 8};
+        PagedStep step({{20, 20}, {9, 2}}, shape.block_size, 1);
+        auto qkv = normal_values(step.tokens() * shape.qkv_width(), 4);
+        const std::vector<float> rope = Tables(32, rotary_dim).rope;
+        Stored got = store(*backend, shape, step, qkv, rope, rotary_dim, {}, norm);
+        Stored plain = store(*backend, shape, step, qkv, {}, 0, {}, norm);  // normed only
+        auto check_head = [&](const float* turned, const float* before, int64_t position) {
+          auto want = reference(before, rotary_dim, nullptr, &rope[position * rotary_dim]);
+          CHECK(difference({turned, static_cast<size_t>(rotary_dim)}, want, 4 * kUlp) == "");
+          std::span<const float> rest(turned + rotary_dim, head_dim - rotary_dim);
+          CHECK(bit_difference(rest, {before + rotary_dim, rest.size()}) == "");
+        };
+        for (int64_t t = 0; t < step.row_begin.back(); ++t)
+          for (int64_t h = 0; h < 2; ++h) {
+            int64_t q = t * shape.qkv_width() + h * head_dim;
+            check_head(&got.qkv[q], &plain.qkv[q], step.positions[t]);
+            int64_t k = step.at(shape, step.token_rows[t], step.positions[t], h);
+            check_head(&got.keys[k], &plain.keys[k], step.positions[t]);
+            CHECK(bit_difference({&got.values[k], size_t(head_dim)}, {&plain.values[k], size_t(head_dim)}) == "");
+          }
+      }
+  PagedShape shape{.heads = 1, .kv_heads = 1, .head_dim = 16, .block_size = 8};
+  PagedStep step({{1, 1}}, 8, 0);
+  auto qkv = normal_values(shape.qkv_width(), 4);
+  for (int64_t rotary_dim : {-2, 3, 18})
+    CHECK_THROWS_AS(store(*backend, shape, step, qkv, std::vector<float>(64), rotary_dim, {}, false), Error);
+}

@@ -1,0 +1,16 @@
+// The penalties and logit edits of step_view.h. Compiled once, without fused multiply-add: an edited logit has the same
+// bits on every instruction set.
+#pragma once
+#include "kernels/step_view.h"
+
+namespace penstock::cpu {
+
+// edited[0 … vocab) = what the row is drawn by. `want` has edits and a slot.
+void edit_row(float* edited, const float* logits, const HeadRow& want, const SlotState& slots);
+
+inline void count_drawn(uint16_t& count) {
+  constexpr uint16_t kMost = SlotState::kInPrompt - 1;
+  if ((count & kMost) < kMost) count++;
+}
+
+}  // namespace penstock::cpu
