@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/model/activations.h"
+#include "engine/model/rope_table.h"
 #include "engine/model/weights.h"
 #include "kernels/communicator.h"
 
@@ -15,24 +16,28 @@ class Decoder {
   // Sees every intermediate tensor by name ("layers.3.attention"), after the verb that made it; for `penstock verify`.
   using Observer = std::function<void(const std::string& name, const Tensor& tensor)>;
 
-  // All references must outlive the decoder. `rope`: [max_context, head_dim], see rope_table.h.
-  Decoder(const ModelConfig& model, const ShardPlan& shard, const Weights& weights, const float* rope,
-          const ActivationBuffers& activations, Backend& backend, Communicator& communicator);
+  // All references must outlive the decoder. `rope`: rope_tables() on the device, placed as `rope_layout` says.
+  Decoder(const ModelConfig& model, const ShardPlan& shard, const Weights& weights, const RopeLayout& rope_layout,
+          const float* rope, const ActivationBuffers& activations, Backend& backend, Communicator& communicator);
 
   // ids → hidden states of all the step's tokens, K and V into `cache` (one entry a layer).
   void trunk(const StepView& step, const std::vector<KvCache>& cache, const int32_t* last_tokens);
 
-  // Hidden states that trunk left for the tokens `indices` [rows] → logits → results.
-  void head(int64_t rows, const int32_t* indices, const HeadRow* wanted, HeadResult* results, int32_t* last_tokens);
+  // Hidden states that trunk left for the tokens `indices` [rows] → logits → results, and `top` [rows, kMaxTopLogprobs]
+  // where it is not null.
+  void head(int64_t rows, const int32_t* indices, const HeadRow* wanted, HeadResult* results, TopLogprob* top,
+            int32_t* last_tokens, const SlotState& slots);
 
   void set_observer(Observer observer) { observer_ = std::move(observer); }
 
  private:
+  const float* rope_of(const LayerConfig& layer) const;
   void see(int64_t layer, const char* name, const Tensor& tensor);
 
   const ModelConfig& model_;
   const ShardPlan& shard_;
   const Weights& weights_;
+  const RopeLayout rope_layout_;
   const float* rope_;
   const ActivationBuffers& activations_;
   Backend& backend_;

@@ -1,49 +1,26 @@
 #include "engine/model/model_config.h"
 
-#include <algorithm>
 #include <array>
 #include <set>
 
 #include "engine/model/json_fields.h"
+#include "engine/model/model_family.h"
 #include "engine/model/rope_config.h"
 
 namespace penstock {
 namespace {
 
-struct Family {
-  const char* architecture;
-  const char* model_type;
-  bool supported;
-};
-constexpr std::array<Family, 9> kFamilies = {{
-    {"LlamaForCausalLM", "llama", true},
-    {"MistralForCausalLM", "mistral", false},
-    {"Qwen2ForCausalLM", "qwen2", false},
-    {"Qwen3ForCausalLM", "qwen3", false},
-    {"Phi3ForCausalLM", "phi3", false},
-    {"Gemma2ForCausalLM", "gemma2", false},
-    {"Gemma3ForCausalLM", "gemma3_text", false},
-    {"Gemma3ForConditionalGeneration", "gemma3", false},
-    {"SmolLM3ForCausalLM", "smollm3", false},
-}};
-
-// Fields that would change a Llama's arithmetic. Absent, null and the neutral value are the same; anything else is an
-// error. (Fields that are not here are ignored, as transformers does.)
+// Fields that would change the arithmetic in a way that no supported family has. Absent, null and the neutral value are
+// the same; anything else is an error. (Fields that are not here are ignored, as transformers does.)
 struct NeutralField {
   const char* name;
   const char* neutral;  // JSON; nullptr when no value is
 };
-constexpr std::array<NeutralField, 18> kNeutralFields = {{
+constexpr std::array<NeutralField, 12> kNeutralFields = {{
     {"quantization_config", nullptr},
     {"compression_config", nullptr},
-    {"pretraining_tp", "1"},
     {"rope_interleaved", "false"},
-    {"partial_rotary_factor", "1"},
-    {"sliding_window", nullptr},
-    {"use_sliding_window", "false"},
     {"attention_chunk_size", nullptr},
-    {"attn_logit_softcapping", nullptr},
-    {"final_logit_softcapping", nullptr},
     {"num_local_experts", nullptr},
     {"num_experts", nullptr},
     {"use_qk_norm", "false"},
@@ -57,24 +34,6 @@ constexpr std::array<NeutralField, 18> kNeutralFields = {{
 std::string config_place(const std::string& folder) { return folder + "/config.json"; }
 std::string generation_place(const std::string& folder) { return folder + "/generation_config.json"; }
 
-std::string read_architecture(const JsonFields& fields) {
-  const Json* list = fields.find("architectures");
-  if (!list) fields.refuse("architectures", "is missing");
-  if (!list->is_array() || list->size() != 1 || !list->front().is_string())
-    fields.refuse("architectures", "is not a list of one string");
-  auto name = list->front().get<std::string>();
-  auto family =
-      std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& f) { return name == f.architecture; });
-  if (family == kFamilies.end()) fields.refuse("architectures", "unknown: " + quote(name));
-  if (!family->supported) fields.refuse("architectures", name + " is not supported yet (LlamaForCausalLM is)");
-
-  auto type = fields.string("model_type");
-  if (!type) fields.refuse("model_type", "is missing");
-  if (*type != family->model_type)
-    fields.refuse("model_type", "is " + quote(*type) + "; " + name + " has \"" + family->model_type + "\"");
-  return name;
-}
-
 void check_neutral_fields(const JsonFields& fields) {
   for (const NeutralField& field : kNeutralFields) {
     const Json* value = fields.find(field.name);
@@ -86,7 +45,7 @@ void check_neutral_fields(const JsonFields& fields) {
   }
 }
 
-void read_sizes(const JsonFields& fields, ModelConfig& config) {
+void read_sizes(const Family& family, const JsonFields& fields, ModelConfig& config) {
   config.hidden = fields.required_integer("hidden_size", 1, 1 << 20);
   config.layers = fields.required_integer("num_hidden_layers", 1, 1024);
   config.heads = fields.required_integer("num_attention_heads", 1, 1024);
@@ -99,6 +58,7 @@ void read_sizes(const JsonFields& fields, ModelConfig& config) {
   config.max_positions = fields.required_integer("max_position_embeddings", 1, 1 << 30);
 
   auto head_dim = fields.integer("head_dim", 8, 256);
+  if (!head_dim && family.head_dim > 0) head_dim = family.head_dim;
   if (!head_dim) {
     if (config.hidden % config.heads != 0)
       fields.refuse("num_attention_heads", std::to_string(config.heads) + " does not divide hidden_size, " +
@@ -110,11 +70,14 @@ void read_sizes(const JsonFields& fields, ModelConfig& config) {
   config.head_dim = *head_dim;
 }
 
-Activation read_activation(const JsonFields& fields) {
-  std::string name = fields.string("hidden_activation", "hidden_act").value_or("silu");
+Activation read_activation(const Family& family, const JsonFields& fields) {
+  // Gemma 2's first files say hidden_act "gelu_pytorch_tanh" or "gelu" beside hidden_activation, which is what counts.
+  auto given = family.gemma ? fields.string("hidden_activation") : fields.string("hidden_act");
+  std::string name = given.value_or(family.gemma ? "gelu_pytorch_tanh" : "silu");
   if (name == "silu" || name == "swish") return Activation::silu;
   if (name == "gelu_pytorch_tanh" || name == "gelu_new") return Activation::gelu_tanh;
-  fields.refuse("hidden_act", quote(name) + " is not supported (silu and gelu_pytorch_tanh are)");
+  fields.refuse(family.gemma ? "hidden_activation" : "hidden_act",
+                quote(name) + " is not supported (silu and gelu_pytorch_tanh are)");
 }
 
 DType read_dtype(const JsonFields& fields) {
@@ -126,8 +89,8 @@ DType read_dtype(const JsonFields& fields) {
                 quote(*name) + " is not supported (bfloat16, float16 and float32 are)");
 }
 
-double read_norm_eps(const JsonFields& fields) {
-  double eps = fields.number("rms_norm_eps").value_or(ModelConfig().rms_norm_eps);
+double read_norm_eps(const Family& family, const JsonFields& fields) {
+  double eps = fields.number("rms_norm_eps").value_or(family.norm_eps);
   if (!(eps > 0 && eps < 1)) fields.refuse("rms_norm_eps", "is not between 0 and 1");
   return eps;
 }
@@ -157,15 +120,15 @@ ModelConfig parse_model_config(std::string_view config_text, std::string_view ge
   const Json json = parse_json_object(config_text, config_place(folder));
   const JsonFields fields(json, config_place(folder) + ": ");
   ModelConfig config;
-  config.architecture = read_architecture(fields);
+  const Family& family = find_family(fields);
+  config.architecture = family.architecture;
   check_neutral_fields(fields);
-  read_sizes(fields, config);
-  config.rms_norm_eps = read_norm_eps(fields);
-  config.activation = read_activation(fields);
-  config.tied_embeddings = fields.boolean("tie_word_embeddings").value_or(false);
-  config.qkv_bias = config.output_bias = fields.boolean("attention_bias").value_or(false);
-  config.mlp_bias = fields.boolean("mlp_bias").value_or(false);
-  config.rope = parse_rope_config(fields);
+  read_sizes(family, fields, config);
+  config.rms_norm_eps = read_norm_eps(family, fields);
+  config.activation = read_activation(family, fields);
+  config.tied_embeddings = fields.boolean("tie_word_embeddings").value_or(family.tied);
+  apply_family(family, fields, config);
+  read_rope(fields, family.theta, config);
   config.checkpoint_dtype = read_dtype(fields);
 
   config.bos_id = read_bos(fields, config.vocab);

@@ -12,58 +12,110 @@
 namespace penstock {
 namespace {
 
-// Where one checkpoint tensor goes: rows of a stacked matrix, or a part of an f32 vector.
+// Where a checkpoint tensor, or some rows of it, goes: rows of a stacked matrix, or a part of an f32 vector.
 struct Target {
   std::string tensor;
-  int64_t rows = 0, cols = 0;  // in the checkpoint; a vector has cols = 0
+  Cut cut = Cut::replicate;
+  int64_t rows = 0, cols = 0;  // of this part; a vector has cols = 0
   Weight* matrix = nullptr;
   DeviceBuffer* vector = nullptr;
-  int64_t first = 0;  // row of `matrix`, or element of `vector`
+  int64_t first = 0;     // row of `matrix`, or element of `vector`
+  int64_t source = 0;    // the checkpoint tensor's row where this part begins
+  int64_t all_rows = 0;  // of the checkpoint tensor
 };
 
-// Every tensor of the model in checkpoint order, with its place in `weights`; allocates nothing.
-std::vector<Target> targets(const ModelConfig& m, const ShardPlan& shard, Weights& weights) {
-  std::vector<Target> list;
-  auto matrix = [&](const std::string& name, int64_t rows, int64_t cols, Weight& to, int64_t first = 0) {
-    list.push_back({name + ".weight", rows, cols, &to, nullptr, first});
-  };
-  auto vector = [&](const std::string& name, int64_t size, DeviceBuffer& to, int64_t first = 0) {
-    list.push_back({name, size, 0, nullptr, &to, first});
-  };
-  int64_t q = m.heads * m.head_dim, kv = m.kv_heads * m.head_dim;
-  int64_t my_q = shard.heads() * m.head_dim, my_kv = shard.kv_heads() * m.head_dim;
+// Lists every tensor of the model in checkpoint order, with its place in `weights`; allocates nothing.
+class TargetLister {
+ public:
+  TargetLister(const ModelConfig& model, const ShardPlan& shard, Weights& weights)
+      : m_(model), shard_(shard), weights_(weights) {}
 
-  matrix("model.embed_tokens", m.vocab, m.hidden, weights.embedding);
-  weights.layers.resize(m.layers);
-  for (int64_t i = 0; i < m.layers; ++i) {
-    LayerWeights& layer = weights.layers[i];
-    std::string at = "model.layers." + std::to_string(i) + ".", attention = at + "self_attn.", mlp = at + "mlp.";
-    vector(at + "input_layernorm.weight", m.hidden, layer.input_norm);
-    matrix(attention + "q_proj", q, m.hidden, layer.qkv, 0);
-    matrix(attention + "k_proj", kv, m.hidden, layer.qkv, my_q);
-    matrix(attention + "v_proj", kv, m.hidden, layer.qkv, my_q + my_kv);
-    if (m.qkv_bias) {
-      vector(attention + "q_proj.bias", q, layer.qkv_bias, 0);
-      vector(attention + "k_proj.bias", kv, layer.qkv_bias, my_q);
-      vector(attention + "v_proj.bias", kv, layer.qkv_bias, my_q + my_kv);
+  std::vector<Target> list() && {
+    matrix("model.embed_tokens", m_.vocab, m_.hidden, weights_.embedding);
+    weights_.layers.resize(m_.layers);
+    for (int64_t i = 0; i < m_.layers; ++i) {
+      std::string at = "model.layers." + std::to_string(i) + ".";
+      LayerWeights& layer = weights_.layers[i];
+      norm(at + "input_layernorm", m_.hidden, layer.input_norm);
+      attention(at + "self_attn.", layer);
+      if (m_.sandwich_norms) norm(at + "post_attention_layernorm", m_.hidden, layer.attention_norm);
+      norm(at + (m_.sandwich_norms ? "pre_feedforward_layernorm" : "post_attention_layernorm"), m_.hidden,
+           layer.mlp_norm);
+      mlp(at + "mlp.", layer);
+      if (m_.sandwich_norms) norm(at + "post_feedforward_layernorm", m_.hidden, layer.output_norm);
     }
-    matrix(attention + "o_proj", m.hidden, q, layer.output);
-    if (m.output_bias) vector(attention + "o_proj.bias", m.hidden, layer.output_bias);
-    vector(at + "post_attention_layernorm.weight", m.hidden, layer.mlp_norm);
-    matrix(mlp + "gate_proj", m.mlp, m.hidden, layer.gate_up, 0);
-    matrix(mlp + "up_proj", m.mlp, m.hidden, layer.gate_up, shard.mlp());
-    matrix(mlp + "down_proj", m.hidden, m.mlp, layer.down);
-    if (m.mlp_bias) {
-      vector(mlp + "gate_proj.bias", m.mlp, layer.gate_up_bias, 0);
-      vector(mlp + "up_proj.bias", m.mlp, layer.gate_up_bias, shard.mlp());
-      vector(mlp + "down_proj.bias", m.hidden, layer.down_bias);
-    }
+    norm("model.norm", m_.hidden, weights_.final_norm);
+    weights_.tied = m_.tied_embeddings;
+    if (!weights_.tied) matrix("lm_head", m_.vocab, m_.hidden, weights_.lm_head);
+    return std::move(list_);
   }
-  vector("model.norm.weight", m.hidden, weights.final_norm);
-  weights.tied = m.tied_embeddings;
-  if (!weights.tied) matrix("lm_head", m.vocab, m.hidden, weights.lm_head);
-  return list;
+
+ private:
+  void attention(const std::string& at, LayerWeights& layer) {
+    const int64_t q = m_.heads * m_.head_dim, kv = m_.kv_heads * m_.head_dim;
+    const int64_t my_q = shard_.heads() * m_.head_dim, my_kv = shard_.kv_heads() * m_.head_dim;
+    if (m_.fused_qkv) {
+      const int64_t all = q + 2 * kv;
+      part(at + "qkv_proj", Cut::q_heads, q, m_.hidden, layer.qkv, 0, 0, all);
+      part(at + "qkv_proj", Cut::kv_heads, kv, m_.hidden, layer.qkv, my_q, q, all);
+      part(at + "qkv_proj", Cut::kv_heads, kv, m_.hidden, layer.qkv, my_q + my_kv, q + kv, all);
+    } else {
+      matrix(at + "q_proj", q, m_.hidden, layer.qkv, 0);
+      matrix(at + "k_proj", kv, m_.hidden, layer.qkv, my_q);
+      matrix(at + "v_proj", kv, m_.hidden, layer.qkv, my_q + my_kv);
+    }
+    if (m_.qkv_bias) {
+      vector(at + "q_proj.bias", q, layer.qkv_bias, 0);
+      vector(at + "k_proj.bias", kv, layer.qkv_bias, my_q);
+      vector(at + "v_proj.bias", kv, layer.qkv_bias, my_q + my_kv);
+    }
+    if (m_.qk_norm) {
+      norm(at + "q_norm", m_.head_dim, layer.q_norm);
+      norm(at + "k_norm", m_.head_dim, layer.k_norm);
+    }
+    matrix(at + "o_proj", m_.hidden, q, layer.output);
+    if (m_.output_bias) vector(at + "o_proj.bias", m_.hidden, layer.output_bias);
+  }
+
+  void mlp(const std::string& at, LayerWeights& layer) {
+    if (m_.fused_gate_up) {
+      part(at + "gate_up_proj", Cut::mlp_rows, m_.mlp, m_.hidden, layer.gate_up, 0, 0, 2 * m_.mlp);
+      part(at + "gate_up_proj", Cut::mlp_rows, m_.mlp, m_.hidden, layer.gate_up, shard_.mlp(), m_.mlp, 2 * m_.mlp);
+    } else {
+      matrix(at + "gate_proj", m_.mlp, m_.hidden, layer.gate_up, 0);
+      matrix(at + "up_proj", m_.mlp, m_.hidden, layer.gate_up, shard_.mlp());
+    }
+    matrix(at + "down_proj", m_.hidden, m_.mlp, layer.down);
+    if (!m_.mlp_bias) return;
+    vector(at + "gate_proj.bias", m_.mlp, layer.gate_up_bias, 0);
+    vector(at + "up_proj.bias", m_.mlp, layer.gate_up_bias, shard_.mlp());
+    vector(at + "down_proj.bias", m_.hidden, layer.down_bias);
+  }
+
+  void matrix(const std::string& name, int64_t rows, int64_t cols, Weight& to, int64_t first = 0) {
+    part(name, cut_of(name + ".weight"), rows, cols, to, first, 0, rows);
+  }
+  // Rows [source, source + rows) of a tensor of `all_rows`.
+  void part(const std::string& name, Cut cut, int64_t rows, int64_t cols, Weight& to, int64_t first, int64_t source,
+            int64_t all_rows) {
+    list_.push_back({name + ".weight", cut, rows, cols, &to, nullptr, first, source, all_rows});
+  }
+  void vector(const std::string& name, int64_t size, DeviceBuffer& to, int64_t first = 0) {
+    list_.push_back({name, cut_of(name), size, 0, nullptr, &to, first, 0, size});
+  }
+  void norm(const std::string& name, int64_t size, DeviceBuffer& to) { vector(name + ".weight", size, to); }
+
+  const ModelConfig& m_;
+  const ShardPlan& shard_;
+  Weights& weights_;
+  std::vector<Target> list_;
+};
+
+std::vector<Target> targets(const ModelConfig& model, const ShardPlan& shard, Weights& weights) {
+  return TargetLister(model, shard, weights).list();
 }
+
+bool is_norm(const Target& target) { return target.tensor.ends_with("norm.weight"); }
 
 // A bias that is added after the ranks' parts are summed belongs to rank 0 alone.
 bool is_mine(const Target& target, const ShardPlan& shard) {
@@ -83,7 +135,7 @@ void for_each_object(const std::vector<Target>& list, const ShardPlan& shard, Vi
     size_t j = i;
     auto same = [&](const Target& t) { return t.matrix == list[i].matrix && t.vector == list[i].vector; };
     for (; j < list.size() && same(list[j]); ++j) {
-      Cut cut = cut_of(list[j].tensor);
+      Cut cut = list[j].cut;
       size.rows += cut == Cut::vocab ? shard.vocab() : shard.rows(cut, list[j].rows).size();
       size.cols = shard.columns(cut, list[j].cols).size();
     }
@@ -126,8 +178,9 @@ void check_tensors(const SafetensorsFolder& files, const ModelConfig& model, con
   for (const Target& target : list) {
     wanted.insert(target.tensor);
     const TensorInfo* info = files.find(target.tensor);
-    if (!info) bad(files.files()[0].path + ": the weight files lack tensor " + target.tensor + ", which config.json calls for");
-    std::vector<int64_t> shape{target.rows};
+    if (!info)
+      bad(files.files()[0].path + ": the weight files lack tensor " + target.tensor + ", which config.json calls for");
+    std::vector<int64_t> shape{target.all_rows};
     if (target.cols) shape.push_back(target.cols);
     if (info->shape != shape)
       bad(files.place(*info) + " has shape " + shape_text(info->shape) + "; config.json calls for " +
@@ -148,7 +201,7 @@ void check_tensors(const SafetensorsFolder& files, const ModelConfig& model, con
 // A slice of a target that one worker reads at once.
 struct Piece {
   const Target* target;
-  int64_t begin, end;  // checkpoint rows
+  int64_t begin, end;  // rows of the target's part
 };
 
 std::vector<Piece> pieces(const std::vector<Target>& list, const ShardPlan& shard) {
@@ -156,7 +209,7 @@ std::vector<Piece> pieces(const std::vector<Target>& list, const ShardPlan& shar
   std::vector<Piece> all;
   for (const Target& target : list) {
     if (!is_mine(target, shard)) continue;
-    Span rows = shard.rows(cut_of(target.tensor), target.rows);
+    Span rows = shard.rows(target.cut, target.rows);
     int64_t step = target.matrix ? std::max<int64_t>(1, kElements / target.cols) : target.rows;
     for (int64_t at = rows.begin; at < rows.end; at += step)
       all.push_back({&target, at, std::min(rows.end, at + step)});
@@ -164,10 +217,11 @@ std::vector<Piece> pieces(const std::vector<Target>& list, const ShardPlan& shar
   return all;
 }
 
-// Puts checkpoint rows [piece.begin, piece.end), whole, at `data`, where they belong.
-void store(const Piece& piece, const void* data, DType dtype, const ShardPlan& shard, Backend& backend) {
+// Puts the piece's rows, whole, which are at `data`, where they belong.
+void store(const Piece& piece, const void* data, DType dtype, const ModelConfig& model, const ShardPlan& shard,
+           Backend& backend) {
   const Target& target = *piece.target;
-  Cut cut = cut_of(target.tensor);
+  Cut cut = target.cut;
   int64_t count = piece.end - piece.begin, to = target.first + piece.begin - shard.rows(cut, target.rows).begin;
   if (target.matrix) {
     Span columns = shard.columns(cut, target.cols);
@@ -175,8 +229,9 @@ void store(const Piece& piece, const void* data, DType dtype, const ShardPlan& s
     backend.store_weight(*target.matrix, to, {first, dtype, count, columns.size(), target.cols});
     return;
   }
+  const float offset = is_norm(target) ? model.norm_offset : 0;
   std::vector<float> wide(count);
-  for (int64_t i = 0; i < count; ++i) wide[i] = element_to_f32(data, dtype, i);
+  for (int64_t i = 0; i < count; ++i) wide[i] = element_to_f32(data, dtype, i) + offset;
   backend.upload(target.vector->as<float>() + to, wide.data(), count * 4);
 }
 
@@ -234,10 +289,10 @@ Weights load_weights(const SafetensorsFolder& files, const ModelConfig& model, c
   allocate(list, model, shard, backend);
   for_each_piece(pieces(list, shard), threads, [&](const Piece& piece, std::vector<char>& staging) {
     const TensorInfo& info = *files.find(piece.target->tensor);
-    uint64_t row_bytes = info.bytes / piece.target->rows;
+    uint64_t row_bytes = info.bytes / piece.target->all_rows;
     staging.resize((piece.end - piece.begin) * row_bytes);
-    files.read(info, piece.begin * row_bytes, staging.size(), staging.data());
-    store(piece, staging.data(), weight_dtype(info, files.place(info)), shard, backend);
+    files.read(info, (piece.target->source + piece.begin) * row_bytes, staging.size(), staging.data());
+    store(piece, staging.data(), weight_dtype(info, files.place(info)), model, shard, backend);
   });
   return weights;
 }
@@ -251,19 +306,20 @@ Weights random_weights(const ModelConfig& model, const ShardPlan& shard, Backend
     int64_t cols = std::max<int64_t>(1, target.cols);
     staging.resize((piece.end - piece.begin) * cols * 2);
     auto* values = reinterpret_cast<uint16_t*>(staging.data());
-    bool norm = target.tensor.ends_with("norm.weight");
+    const float norm = 1 - model.norm_offset;
     float scale = 1.0f / std::sqrt(static_cast<float>(cols));
     uint64_t state = std::hash<std::string>()(target.tensor);
     for (int64_t i = 0; i < (piece.end - piece.begin) * cols; ++i) {
-      uint64_t x = state + static_cast<uint64_t>(piece.begin * cols + i) * 0x9E3779B97F4A7C15u;  // splitmix64
+      uint64_t x =
+          state + static_cast<uint64_t>((target.source + piece.begin) * cols + i) * 0x9E3779B97F4A7C15u;  // splitmix64
       x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
       x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
       // Four 16-bit uniforms summed: near enough to a normal of variance 1/3.
       float sum = 0;
       for (int part = 0; part < 4; ++part) sum += static_cast<float>((x >> (16 * part)) & 0xFFFF) / 65536.0f - 0.5f;
-      values[i] = f32_to_bf16(norm ? 1.0f : sum * 1.7320508f * scale);
+      values[i] = f32_to_bf16(is_norm(target) ? norm : sum * 1.7320508f * scale);
     }
-    store(piece, values, DType::bf16, shard, backend);
+    store(piece, values, DType::bf16, model, shard, backend);
   });
   return weights;
 }

@@ -10,18 +10,23 @@
 
 namespace penstock {
 
-// Norms and biases are f32 whatever the checkpoint's dtype. An absent optional weight is an empty buffer.
+// Norms and biases are f32 whatever the checkpoint's dtype, ModelConfig::norm_offset added. An absent optional weight
+// is an empty buffer.
 struct LayerWeights {
-  DeviceBuffer input_norm;    // [hidden]
-  Weight qkv;                 // [(heads + 2 kv_heads) head_dim / ranks, hidden]
-  DeviceBuffer qkv_bias;      // [(heads + 2 kv_heads) head_dim / ranks]
-  Weight output;              // [hidden, heads head_dim / ranks]
-  DeviceBuffer output_bias;   // [hidden]; on rank 0 only: the ranks' parts are summed
-  DeviceBuffer mlp_norm;      // [hidden]
-  Weight gate_up;             // [2 mlp / ranks, hidden]
-  DeviceBuffer gate_up_bias;  // [2 mlp / ranks]
-  Weight down;                // [hidden, mlp / ranks]
-  DeviceBuffer down_bias;     // [hidden]; on rank 0 only
+  DeviceBuffer input_norm;      // [hidden]
+  Weight qkv;                   // [(heads + 2 kv_heads) head_dim / ranks, hidden]
+  DeviceBuffer qkv_bias;        // [(heads + 2 kv_heads) head_dim / ranks]
+  DeviceBuffer q_norm;          // [head_dim]
+  DeviceBuffer k_norm;          // [head_dim]
+  Weight output;                // [hidden, heads head_dim / ranks]
+  DeviceBuffer output_bias;     // [hidden]; on rank 0 only: the ranks' parts are summed
+  DeviceBuffer attention_norm;  // [hidden], after attention: with sandwich norms only
+  DeviceBuffer mlp_norm;        // [hidden]
+  Weight gate_up;               // [2 mlp / ranks, hidden]
+  DeviceBuffer gate_up_bias;    // [2 mlp / ranks]
+  Weight down;                  // [hidden, mlp / ranks]
+  DeviceBuffer down_bias;       // [hidden]; on rank 0 only
+  DeviceBuffer output_norm;     // [hidden], after the MLP: with sandwich norms only
 };
 
 struct Weights {
