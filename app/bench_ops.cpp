@@ -92,7 +92,7 @@ class OpBench {
     matmuls("logits", model_.vocab, model_.hidden);
     for (int64_t tokens : {32, 512}) {
       norms(tokens);
-      silu_mul(tokens);
+      gated_mul(tokens);
     }
     const int64_t context = std::min<int64_t>(128, model_.max_positions),
                   chunk = std::min<int64_t>(512, model_.max_positions);
@@ -183,11 +183,11 @@ class OpBench {
     });
   }
 
-  void silu_mul(int64_t tokens) {
+  void gated_mul(int64_t tokens) {
     const DeviceBuffer a = random_floats(tokens * 2 * model_.mlp), b = random_floats(tokens * model_.mlp);
     const double values = static_cast<double>(tokens * model_.mlp);
-    row("silu_mul", std::to_string(tokens) + " x " + std::to_string(model_.mlp), {0, 0, 12 * values}, [&](int64_t) {
-      backend_.silu_mul({b.matrix(DType::f32, tokens, model_.mlp), a.matrix(DType::f32, tokens, 2 * model_.mlp)});
+    row("gated_mul", std::to_string(tokens) + " x " + std::to_string(model_.mlp), {0, 0, 12 * values}, [&](int64_t) {
+      backend_.gated_mul({b.matrix(DType::f32, tokens, model_.mlp), a.matrix(DType::f32, tokens, 2 * model_.mlp)});
     });
   }
 
@@ -236,7 +236,7 @@ class OpBench {
                        y = random_floats(tokens * model_.heads * head_dim);
     const Tensor qkv = x.matrix(DType::f32, tokens, shard_.qkv_features());
     const Tensor out = y.matrix(DType::f32, tokens, model_.heads * head_dim);
-    const std::vector<float> rope = rope_table(model_.rope, head_dim, context);
+    const std::vector<float> rope = rope_tables(model_, context);
 
     embed(shape, tokens, step, buffers);
     const double fresh_kv = 2.0 * static_cast<double>(tokens * kv_heads * head_dim);

@@ -6,6 +6,7 @@
 #include "app/field_reader.h"
 #include "app/prepare.h"
 #include "app/stop_text.h"
+#include "app/token_texts.h"
 
 namespace penstock {
 namespace {
@@ -31,31 +32,23 @@ std::string answer_text(const Tokenizer& tokenizer, const std::vector<std::strin
   return tokenizer.decode(ended ? ids.first(ids.size() - 1) : ids, true);
 }
 
-// A token's text depends on what stands before it: some decoders strip the first token's space.
-std::string token_text(const Tokenizer& tokenizer, int32_t before, int32_t id) {
-  std::string lead = tokenizer.decode(std::vector{before}, false);
-  std::string both = tokenizer.decode(std::vector{before, id}, false);
-  return both.starts_with(lead) ? both.substr(lead.size()) : tokenizer.decode(std::vector{id}, false);
-}
-
-std::vector<std::string> token_texts(const Tokenizer& tokenizer, const std::vector<int32_t>& prompt, Ids ids) {
-  std::vector<std::string> texts;
-  int32_t before = prompt.back();
-  for (int32_t id : ids) {
-    texts.push_back(token_text(tokenizer, before, id));
-    before = id;
-  }
-  return texts;
-}
-
-// The engine tells by its words alone: logits that are NaN or infinite are the model's fault, the rest is a request
-// that could never fit.
 RecordError sequence_error(const Request& request, const SequenceOutput& output) {
-  bool logits = output.error.find("finite") != std::string::npos || output.error.find("NaN") != std::string::npos;
-  RecordError error =
-      make_record_error(request, logits ? "non_finite_logits" : "context_length_exceeded", "", output.error);
-  if (logits) error.status = 500;
-  return error;
+  auto record = [&](const char* code, const char* param, int status) {
+    RecordError error = make_record_error(request, code, param, output.error);
+    error.status = status;
+    return error;
+  };
+  switch (output.fault) {
+    case SequenceFault::non_finite_logits:
+      return record("non_finite_logits", "", 500);
+    case SequenceFault::all_ids_banned:
+      return record("all_ids_banned", request.parameters.logit_bias.empty() ? "min_tokens" : "logit_bias", 400);
+    case SequenceFault::never_fits:
+      return record("context_length_exceeded", "", 400);
+    case SequenceFault::none:
+      break;
+  }
+  throw std::logic_error("a sequence failed without a fault: " + output.error);
 }
 
 Score sum_scores(const SequenceOutput& output) {
@@ -79,18 +72,90 @@ void add_scores(Completion& completion, const Request& request, const std::vecto
   completion.scores = {total};
 }
 
-Choice make_choice(const PreparedRequest& prepared, size_t index, const SequenceOutput& output, const Tokenizer& text) {
-  Choice choice;
-  choice.index = static_cast<int32_t>(index);
-  choice.text = answer_text(text, prepared.parameters.stop, output);
-  choice.token_ids = output.tokens;
-  choice.finish_reason = output.reason == FinishReason::stop ? "stop" : "length";
-  if (!prepared.parameters.logprobs) return choice;
-  if (output.logprobs.size() != output.tokens.size())
-    throw std::logic_error("a sequence has another number of log-probabilities than of tokens");
-  choice.logprobs = output.logprobs;
-  choice.token_texts = token_texts(text, prepared.sequences[index].prompt, output.tokens);
-  return choice;
+// One choice's text and log-probabilities, the echoed prompt's in front.
+class ChoiceMaker {
+ public:
+  // `scored`: the output that has the prompt's scores; the first choice's.
+  ChoiceMaker(const PreparedRequest& prepared, size_t prompt, const SequenceOutput& output,
+              const SequenceOutput& scored, const Tokenizer& text)
+      : prepared_(prepared),
+        prompt_(prompt),
+        ids_(prepared.prompts[prompt]),
+        output_(output),
+        scored_(scored),
+        text_(text) {}
+
+  Choice make(size_t index) const {
+    Choice choice;
+    choice.index = static_cast<int32_t>(index);
+    choice.token_ids = output_.tokens;
+    choice.finish_reason = output_.reason == FinishReason::stop ? "stop" : "length";
+    const std::string answer = answer_text(text_, prepared_.parameters.stop, output_);
+    choice.text = prepared_.parameters.echo ? echo() + sequel_text(text_, ids_.back(), output_.tokens, answer) : answer;
+    if (!prepared_.parameters.logprobs) return choice;
+    if (prepared_.parameters.echo) add_prompt(choice.logprobs);
+    add_answer(choice.logprobs);
+    return choice;
+  }
+
+ private:
+  std::string echo() const {
+    const std::optional<std::string>& given = prepared_.request.prompts[prompt_].text;
+    return given ? *given : text_.decode(ids_, true);
+  }
+
+  void add_prompt(std::vector<TokenLogprob>& list) const {
+    if (scored_.scores.size() + 1 != ids_.size())
+      throw std::logic_error("an echoed prompt has another number of scores than of tokens");
+    const std::vector<int64_t> offsets = token_offsets(text_, ids_);
+    const int64_t end = count_characters(echo());
+    for (size_t i = 0; i < ids_.size(); ++i) {
+      const std::optional<int32_t> before = i > 0 ? std::optional(ids_[i - 1]) : std::nullopt;
+      // What the tokenizer normalized has another length than what was given.
+      TokenLogprob& token =
+          list.emplace_back(TokenLogprob{token_text(text_, before, ids_[i]), {}, std::min(offsets[i], end), {}});
+      if (i == 0) continue;
+      token.logprob = scored_.scores[i - 1].logprob;
+      token.top = likely(before, scored_.score_top_logprobs, i - 1);
+    }
+  }
+
+  void add_answer(std::vector<TokenLogprob>& list) const {
+    if (output_.logprobs.size() != output_.tokens.size())
+      throw std::logic_error("a sequence has another number of log-probabilities than of tokens");
+    const std::vector<int64_t> offsets = token_offsets(text_, output_.tokens);
+    const int64_t begin = prepared_.parameters.echo ? count_characters(echo()) : 0;
+    int32_t before = ids_.back();
+    for (size_t i = 0; i < output_.tokens.size(); ++i) {
+      list.push_back({token_text(text_, before, output_.tokens[i]), output_.logprobs[i], begin + offsets[i],
+                      likely(before, output_.top_logprobs, i)});
+      before = output_.tokens[i];
+    }
+  }
+
+  std::vector<LikelyToken> likely(std::optional<int32_t> before, const std::vector<std::vector<TopLogprob>>& tops,
+                                  size_t index) const {
+    std::vector<LikelyToken> list;
+    if (*prepared_.parameters.logprobs == 0) return list;
+    for (const TopLogprob& one : tops.at(index)) list.push_back({token_text(text_, before, one.id), one.logprob});
+    return list;
+  }
+
+  const PreparedRequest& prepared_;
+  const size_t prompt_;
+  const std::vector<int32_t>& ids_;
+  const SequenceOutput& output_;
+  const SequenceOutput& scored_;
+  const Tokenizer& text_;
+};
+
+void add_choices(Completion& completion, const PreparedRequest& prepared, const std::vector<SequenceOutput>& outputs,
+                 const Tokenizer& text) {
+  const size_t choices = static_cast<size_t>(prepared.parameters.n.value_or(1));
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const size_t prompt = i / choices;
+    completion.choices.push_back(ChoiceMaker(prepared, prompt, outputs[i], outputs[prompt * choices], text).make(i));
+  }
 }
 
 // Of the request, whose choices may have run at different times.
@@ -121,8 +186,7 @@ std::variant<Completion, RecordError> complete(const PreparedRequest& prepared,
   if (scoring)
     add_scores(completion, prepared.request, outputs);
   else
-    for (size_t i = 0; i < outputs.size(); ++i)
-      completion.choices.push_back(make_choice(prepared, i, outputs[i], text.tokenizer()));
+    add_choices(completion, prepared, outputs, text.tokenizer());
   return completion;
 }
 

@@ -26,54 +26,57 @@ int64_t count_tokens(const Completion& completion) {
   return tokens;
 }
 
-int64_t count_characters(const std::string& text) {
-  int64_t characters = 0;
-  for (unsigned char byte : text) characters += (byte & 0xC0) != 0x80;
-  return characters;
-}
-
 OrderedJson seconds_json(const Completion& completion) {
   return {{"queue_seconds", completion.queue_seconds},
           {"first_token_seconds", completion.first_token_seconds},
           {"total_seconds", completion.total_seconds}};
 }
 
-// Alternatives are not computed, so the lists of them are null or empty.
-OrderedJson completion_logprobs(const Choice& choice) {
-  OrderedJson logprobs = OrderedJson::array(), offsets = OrderedJson::array();
-  int64_t offset = 0;  // in characters of the answer
-  for (size_t i = 0; i < choice.token_ids.size(); ++i) {
-    logprobs.push_back(shortest(choice.logprobs[i]));
-    offsets.push_back(offset);
-    offset += count_characters(choice.token_texts[i]);
+// The likeliest tokens by their text, and the one that stands there. Texts may be equal where tokens are not: the
+// likeliest of them counts.
+OrderedJson top_by_text(const TokenLogprob& token) {
+  OrderedJson top = OrderedJson::object();
+  auto add = [&](const std::string& text, float logprob) {
+    if (!top.contains(text)) top[text] = shortest(logprob);
+  };
+  for (const LikelyToken& likely : token.top) add(likely.token.text, likely.logprob);
+  add(token.token.text, *token.logprob);
+  return top;
+}
+
+OrderedJson completion_logprobs(const Choice& choice, bool with_top) {
+  OrderedJson tokens = OrderedJson::array(), logprobs = tokens, tops = tokens, offsets = tokens;
+  for (const TokenLogprob& token : choice.logprobs) {
+    tokens.push_back(token.token.text);
+    logprobs.push_back(token.logprob ? OrderedJson(shortest(*token.logprob)) : OrderedJson());
+    if (with_top) tops.push_back(token.logprob ? top_by_text(token) : OrderedJson());
+    offsets.push_back(token.offset);
   }
-  return {{"tokens", choice.token_texts},
+  return {{"tokens", std::move(tokens)},
           {"token_logprobs", std::move(logprobs)},
-          {"top_logprobs", nullptr},
+          {"top_logprobs", with_top ? std::move(tops) : OrderedJson()},
           {"text_offset", std::move(offsets)}};
 }
 
-// A token that is part of a character has no text of its own, and so no bytes that we could tell.
-OrderedJson bytes_of(const std::string& token) {
-  if (token.find("\xEF\xBF\xBD") != token.npos) return nullptr;
+OrderedJson chat_token(const TokenText& token, float logprob) {
   OrderedJson bytes = OrderedJson::array();
-  for (unsigned char byte : token) bytes.push_back(byte);
-  return bytes;
+  for (unsigned char byte : token.bytes) bytes.push_back(byte);
+  return {{"token", token.text}, {"logprob", shortest(logprob)}, {"bytes", std::move(bytes)}};
 }
 
 OrderedJson chat_logprobs(const Choice& choice) {
   OrderedJson content = OrderedJson::array();
-  for (size_t i = 0; i < choice.token_ids.size(); ++i)
-    content.push_back({{"token", choice.token_texts[i]},
-                       {"logprob", shortest(choice.logprobs[i])},
-                       {"bytes", bytes_of(choice.token_texts[i])},
-                       {"top_logprobs", OrderedJson::array()}});
+  for (const TokenLogprob& token : choice.logprobs) {
+    OrderedJson& entry = content.emplace_back(chat_token(token.token, token.logprob.value()));
+    OrderedJson& top = entry["top_logprobs"] = OrderedJson::array();
+    for (const LikelyToken& likely : token.top) top.push_back(chat_token(likely.token, likely.logprob));
+  }
   return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
 OrderedJson logprobs_json(const Request& request, const Choice& choice) {
   if (!request.parameters.logprobs) return nullptr;
-  return request.is_chat() ? chat_logprobs(choice) : completion_logprobs(choice);
+  return request.is_chat() ? chat_logprobs(choice) : completion_logprobs(choice, *request.parameters.logprobs > 0);
 }
 
 OrderedJson batch_choice(const Request& request, const Choice& choice) {

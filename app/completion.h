@@ -8,13 +8,29 @@
 
 namespace penstock {
 
+// A token as log-probabilities show it. What is not UTF-8 by itself has U+FFFD in its text and shows in its bytes.
+struct TokenText {
+  std::string text, bytes;
+};
+
+struct LikelyToken {
+  TokenText token;
+  float logprob = 0;
+};
+
+struct TokenLogprob {
+  TokenText token;
+  std::optional<float> logprob;  // of the raw logits; none for the first token of an echoed prompt
+  int64_t offset = 0;            // where it begins in the choice's text, in characters
+  std::vector<LikelyToken> top;  // the likeliest first
+};
+
 struct Choice {
   int32_t index = 0;
-  std::string text;
-  std::vector<int32_t> token_ids;
-  std::vector<float> logprobs;       // [token_ids], of the raw logits
-  std::vector<std::string> token_texts;  // [token_ids], where log-probabilities are asked for; else empty
-  std::string finish_reason;         // "stop" or "length"
+  std::string text;                    // an echoed prompt included
+  std::vector<int32_t> token_ids;      // generated
+  std::vector<TokenLogprob> logprobs;  // where asked for: of an echoed prompt's tokens, then of token_ids
+  std::string finish_reason;           // "stop" or "length"
 };
 
 struct Score {
@@ -24,9 +40,9 @@ struct Score {
 };
 
 struct Completion {
-  std::vector<Choice> choices;       // by index; prompts x n for batch completions
-  std::vector<Score> scores;         // score: one a continuation; rolling: one
-  int64_t prompt_tokens = 0;         // completion tokens are the choices' token_ids
+  std::vector<Choice> choices;  // by index; prompts x n for batch completions
+  std::vector<Score> scores;    // score: one a continuation; rolling: one
+  int64_t prompt_tokens = 0;    // completion tokens are the choices' token_ids
   int64_t cached_tokens = 0;
   double queue_seconds = 0, first_token_seconds = 0, total_seconds = 0;
 };

@@ -60,7 +60,7 @@ void add_weights(Digest& digest, const SafetensorsFolder& weights) {
 Hash128 run_fingerprint(const ModelFolder& folder, const SafetensorsFolder& weights, const ModelFlags& model,
                         const SamplingFlags& sampling, const EngineConfig& engine, int32_t max_context) {
   Digest digest;
-  digest.add("penstock", "1");  // changes when the same request comes to mean something else
+  digest.add("penstock", "2");  // changes when the same request comes to mean something else
   digest.add("config", folder.config).add("generation_config", folder.generation_config);
   digest.add("tokenizer", folder.tokenizer).add("tokenizer_config", folder.tokenizer_config);
   digest.add("template", folder.chat_template_jinja).add("--chat-template", model.chat_template);

@@ -14,21 +14,6 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-// What the engine cannot do yet is refused by name; a quiet answer without it would be a wrong one.
-void refuse_unsupported(const Parameters& p, bool chat) {
-  auto refuse = [](const char* field, const char* supported) {
-    throw FieldError("unsupported_parameter", field,
-                     quote(field) + " is not supported yet; leave it out or set it to " + supported);
-  };
-  if (p.presence_penalty != 0) refuse("presence_penalty", "0");
-  if (p.frequency_penalty != 0) refuse("frequency_penalty", "0");
-  if (p.repetition_penalty.value_or(1) != 1)
-    refuse("repetition_penalty", "1 (generation_config.json's value counts where the request has none)");
-  if (!p.logit_bias.empty()) refuse("logit_bias", "{}");
-  if (p.logprobs.value_or(0) > 0) refuse(chat ? "top_logprobs" : "logprobs", "0");
-  if (p.echo) refuse("echo", "false");
-}
-
 // No two lines share an id, so lines without a seed of their own draw independently; so do a line's prompts.
 uint64_t make_seed(uint64_t run_seed, const std::string& id, uint64_t prompt) {
   uint64_t seed = XXH3_64bits_withSeed(id.data(), id.size(), run_seed);
@@ -49,7 +34,6 @@ class Preparation {
       default:
         break;
     }
-    refuse_unsupported(prepared_.parameters, request_.is_chat());
     if (request_.is_chat())
       prepared_.prompts.push_back(encode_chat());
     else
@@ -90,10 +74,11 @@ class Preparation {
     if (ids.empty())
       throw FieldError("empty_prompt", field, quote(field) + " has no tokens, and this tokenizer adds none of its own");
     check_ids(field, ids);
-    if (static_cast<int64_t>(ids.size()) >= options_.max_context)
+    const bool answered = prepared_.parameters.max_tokens != 0;
+    if (static_cast<int64_t>(ids.size()) + answered > options_.max_context)
       throw FieldError("context_length_exceeded", field,
                        quote(field) + " has " + std::to_string(ids.size()) + " tokens; the context holds " +
-                           std::to_string(options_.max_context) + ", one of them for the answer");
+                           std::to_string(options_.max_context) + (answered ? ", one of them for the answer" : ""));
   }
 
   void check_ids(const std::string& field, const Ids& ids) const {
@@ -110,11 +95,23 @@ class Preparation {
     input.prompt = ids;
     input.sampling = sampling(prompt);
     input.stop = stop_rule(ids.size());
+    check_edits(input);
+    const bool score_prompt = prepared_.parameters.echo && prepared_.parameters.logprobs;
     for (int32_t choice = 0; choice < prepared_.parameters.n.value_or(1); ++choice) {
       input.choice = choice;
+      input.score_from = score_prompt && choice == 0 ? 1 : -1;  // the scores of one serve all
       input.stop_watcher = make_watcher();
       prepared_.sequences.push_back(input);
     }
+  }
+
+  void check_edits(const SequenceInput& input) const {
+    const size_t banned = input.stop.min_tokens > 0 ? input.stop.stop_ids.size() : 0;
+    const size_t edits = input.sampling.logit_bias.size() + banned;
+    if (edits > static_cast<size_t>(kMaxLogitEdits))
+      throw FieldError("invalid_value", input.sampling.logit_bias.empty() ? "min_tokens" : "logit_bias",
+                       R"("logit_bias" and the stop ids that "min_tokens" bans may be )" +
+                           std::to_string(kMaxLogitEdits) + " ids, not " + std::to_string(edits));
   }
 
   SamplingParams sampling(size_t prompt) const {
@@ -125,6 +122,11 @@ class Preparation {
     sampling.top_p = *p.top_p == 0 ? 1.0f : static_cast<float>(*p.top_p);
     sampling.min_p = static_cast<float>(*p.min_p);
     sampling.top_k = *p.top_k;
+    sampling.repetition_penalty = static_cast<float>(*p.repetition_penalty);
+    sampling.frequency_penalty = static_cast<float>(p.frequency_penalty);
+    sampling.presence_penalty = static_cast<float>(p.presence_penalty);
+    for (const auto& [id, bias] : p.logit_bias) sampling.logit_bias.push_back({id, static_cast<float>(bias)});
+    sampling.top_logprobs = p.logprobs.value_or(0);
     sampling.seed = p.seed ? *p.seed : make_seed(options_.seed, request_.id, prompt);
     return sampling;
   }
@@ -153,6 +155,7 @@ class Preparation {
     SequenceInput input;
     input.prompt = scored.ids;
     input.score_from = scored.score_from;
+    input.stop.max_tokens = 0;
     prepared_.prompts.push_back(std::move(scored.ids));
     prepared_.sequences.push_back(std::move(input));
   }
@@ -176,7 +179,8 @@ class Preparation {
 
   void add_windows() {
     prepared_.prompt_text = request_.text;
-    Ids ids = text_.tokenizer().encode(request_.text, false);
+    if (request_.text.empty()) return;
+    Ids ids = encode_scored(text_.tokenizer(), text_.prefix_token(), request_.text);
     if (ids.empty()) return;
     if (!text_.prefix_token()) refuse_without_prefix("text");
     for (ScoredText& window : rolling_windows(ids, *text_.prefix_token(), options_.max_context))

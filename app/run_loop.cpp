@@ -16,12 +16,24 @@ uint64_t make_tag(uint64_t key, size_t index) { return key << kIndexBits | index
 // Few enough that answers do not queue behind prompts, enough that the workers never wait.
 constexpr int64_t kMaxPreparing = 64;
 
+// What the engine will say of one sequence where alternatives are wanted, which outweighs its ids by far.
+size_t alternatives_bytes(const SequenceInput& sequence) {
+  const size_t scored = sequence.score_from >= 1 ? sequence.prompt.size() - sequence.score_from : 0;
+  const size_t tokens = scored + static_cast<size_t>(std::max(0, sequence.stop.max_tokens));
+  const int32_t wanted = sequence.sampling.top_logprobs;
+  return wanted == 0 ? 0 : tokens * (sizeof(std::vector<TopLogprob>) + wanted * sizeof(TopLogprob));
+}
+
+// Of its token ids, and of what comes with them.
 int64_t bytes_of(const PreparedRequest& prepared) {
-  size_t ids = 0;
-  for (const auto& prompt : prepared.prompts) ids += prompt.size();
-  for (const auto& sequence : prepared.sequences) ids += 2 * sequence.prompt.size();  // the engine's copy as well
-  return static_cast<int64_t>(ids * sizeof(int32_t) + prepared.sequences.size() * sizeof(SequenceInput) +
-                              prepared.prompt_text.size());
+  size_t bytes = prepared.prompt_text.size();
+  for (const auto& prompt : prepared.prompts) bytes += prompt.size() * sizeof(int32_t);
+  for (const auto& sequence : prepared.sequences) {
+    const size_t own =
+        sequence.prompt.size() * sizeof(int32_t) + sequence.sampling.logit_bias.size() * sizeof(LogitEdit);
+    bytes += sizeof(SequenceInput) + 2 * own + alternatives_bytes(sequence);  // the engine's copy as well
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 }  // namespace

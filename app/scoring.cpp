@@ -6,11 +6,22 @@
 
 namespace penstock {
 
+std::vector<int32_t> encode_scored(const Tokenizer& tokenizer, std::optional<int32_t> prefix_token,
+                                   const std::string& text) {
+  const bool begun = prefix_token && text.starts_with(tokenizer.decode(std::vector{*prefix_token}, false));
+  return tokenizer.encode(text, !begun);
+}
+
 ScoredText encode_pair(const Tokenizer& tokenizer, std::optional<int32_t> prefix_token, const std::string& context,
                        const std::string& continuation, int32_t max_context) {
-  std::string_view stripped = jinja::trim_right(context);
-  ScoredText scored{tokenizer.encode(context + continuation, false), 0};
-  scored.score_from = static_cast<int32_t>(tokenizer.encode(stripped, false).size());
+  ScoredText scored;
+  if (context.empty()) {
+    scored = {tokenizer.encode(continuation, false), 0};
+  } else {
+    const std::string stripped(jinja::trim_right(context));
+    scored.ids = encode_scored(tokenizer, prefix_token, context + continuation);
+    scored.score_from = static_cast<int32_t>(encode_scored(tokenizer, prefix_token, stripped).size());
+  }
   if (scored.score_from == 0 && !scored.ids.empty()) {
     if (!prefix_token) return {};
     if (scored.ids.front() != *prefix_token) scored.ids.insert(scored.ids.begin(), *prefix_token);

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "engine/model/rope_table.h"
 #include "engine/model/weights.h"
 #include "engine/step/rank_group.h"
 
@@ -23,13 +24,16 @@ ModelConfig with_checkpoint_dtype(ModelConfig model, const SafetensorsFolder* fi
   return model;
 }
 
-SchedulerConfig scheduler_config(const EngineConfig& config, const MemoryPlan& plan) {
+SchedulerConfig scheduler_config(const ModelConfig& model, const EngineConfig& config, const MemoryPlan& plan) {
+  const RopeLayout rope(model, plan.max_context);
   return {.max_batch = plan.max_batch,
           .max_step_tokens = plan.max_step_tokens,
           .max_head_rows = plan.max_step_tokens,
           .block_size = plan.block_size,
           .num_blocks = static_cast<int32_t>(plan.kv_blocks),
           .max_context = plan.max_context,
+          .long_rope_from = static_cast<int32_t>(rope.long_from),
+          .long_rope_begin = static_cast<int32_t>(rope.long_begin),
           .prefix_cache = config.prefix_cache};
 }
 
@@ -60,7 +64,7 @@ struct Engine::Impl {
         files(open_weights(folder, c)),
         model(with_checkpoint_dtype(m, files.get())),
         ranks(model, config, files.get(), times),
-        scheduler(scheduler_config(config, ranks.memory_plan())) {
+        scheduler(scheduler_config(model, config, ranks.memory_plan())) {
     thread = std::thread([this] { loop(); });
   }
   ~Impl() {

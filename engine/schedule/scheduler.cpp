@@ -1,5 +1,7 @@
 #include "engine/schedule/scheduler.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "engine/schedule/scheduler_impl.h"
@@ -10,6 +12,23 @@ namespace {
 
 double seconds_since(Sequence::Clock::time_point start) {
   return std::chrono::duration<double>(Sequence::Clock::now() - start).count();
+}
+
+// min_tokens bans the stop ids at first. An id with both has two edits, one after the other.
+std::vector<LogitEdit> edits_of(const SequenceInput& input, int32_t prompt_size) {
+  std::vector<LogitEdit> edits = input.sampling.logit_bias;
+  if (input.stop.min_tokens > 0) {
+    const int64_t until = int64_t{prompt_size} + input.stop.min_tokens;
+    for (int32_t id : input.stop.stop_ids)
+      edits.push_back({id, -std::numeric_limits<float>::infinity(),
+                       static_cast<int32_t>(std::min<int64_t>(until, std::numeric_limits<int32_t>::max()))});
+  }
+  std::stable_sort(edits.begin(), edits.end(), [](const LogitEdit& a, const LogitEdit& b) { return a.id < b.id; });
+  return edits;
+}
+
+bool has_penalties(const SamplingParams& sampling) {
+  return sampling.repetition_penalty != 1 || sampling.frequency_penalty != 0 || sampling.presence_penalty != 0;
 }
 
 const SchedulerConfig& checked(const SchedulerConfig& config) {
@@ -27,6 +46,8 @@ const SchedulerConfig& checked(const SchedulerConfig& config) {
   require(config.num_blocks >= 1, "num_blocks must be at least 1");
   require(config.max_context >= 1, "max_context must be at least 1");
   require(config.look_ahead >= 1, "look_ahead must be at least 1");
+  require(config.long_rope_from >= 0 && config.long_rope_begin >= 0,
+          "the long RoPE table begins before the first entry");
   return config;
 }
 
@@ -49,18 +70,19 @@ void Scheduler::Impl::add(SequenceInput input) {
   sequence->input = std::move(input);
   sequence->tokens = std::move(sequence->input.prompt);
   sequence->prompt_size = static_cast<int32_t>(sequence->tokens.size());
-  if (!sequence->scoring())
-    sequence->max_new = std::min(sequence->input.stop.max_tokens, config.max_context - sequence->prompt_size);
+  sequence->max_new =
+      std::max(0, std::min(sequence->input.stop.max_tokens, config.max_context - sequence->prompt_size));
+  sequence->long_rope = takes_long_rope(sequence->length());
+  sequence->edits = edits_of(sequence->input, sequence->prompt_size);
+  sequence->edited = sequence->generates() && (!sequence->edits.empty() || has_penalties(sequence->input.sampling));
   sequence->arrival = ++num_arrivals;
   sequence->added = Sequence::Clock::now();
   sequence->output.tag = sequence->input.tag;
 
   if (std::string why = why_it_never_fits(*sequence); !why.empty())
-    finish(*sequence, FinishReason::error, std::move(why));
-  else if (sequence->scoring() && sequence->input.score_from == sequence->prompt_size)
-    finish(*sequence, FinishReason::scored);
-  else if (!sequence->scoring() && sequence->max_new <= 0)
-    finish(*sequence, FinishReason::length);
+    fail(*sequence, SequenceFault::never_fits, std::move(why));
+  else if (!sequence->generates() && sequence->num_scores() == 0)
+    finish(*sequence, sequence->input.score_from >= 1 ? FinishReason::scored : FinishReason::length);
   else
     waiting.push(std::move(sequence));
 }
@@ -72,22 +94,31 @@ std::string Scheduler::Impl::why_it_never_fits(const Sequence& sequence) const {
   if (sequence.input.score_from == 0 || sequence.input.score_from > sequence.prompt_size)
     return "score_from is " + std::to_string(sequence.input.score_from) + ", not in [1, " +
            std::to_string(sequence.prompt_size) + "]";
-  const int32_t fed = sequence.prompt_size - (sequence.scoring() ? 1 : 0);  // the last id scored is not fed
+  const bool only_scored = sequence.input.score_from >= 1 && sequence.input.stop.max_tokens <= 0;
+  const int32_t fed = sequence.prompt_size - only_scored;  // the last id scored is not fed
   if (fed > config.max_context) return "the text of " + prompt + " is longer than " + context;
-  if (!sequence.scoring() && sequence.prompt_size == config.max_context && sequence.input.stop.max_tokens > 0)
+  if (sequence.prompt_size == config.max_context && sequence.input.stop.max_tokens > 0)
     return "the prompt of " + prompt + " leaves no room for a token in " + context;
+  if (sequence.edits.size() > static_cast<size_t>(kMaxLogitEdits))
+    return std::to_string(sequence.edits.size()) + " biases and stop ids that min_tokens bans are more than " +
+           std::to_string(kMaxLogitEdits);
   const int32_t needed = blocks_for(sequence.worst_length());
   if (needed <= config.num_blocks) return {};
   return "the prompt of " + prompt +
-         (sequence.scoring() ? "" : " and up to " + std::to_string(sequence.max_new) + " new ones") + " can need " +
+         (sequence.generates() ? " and up to " + std::to_string(sequence.max_new) + " new ones" : "") + " can need " +
          std::to_string(needed) + " KV blocks of " + std::to_string(config.block_size) + " tokens, the pool has " +
          std::to_string(config.num_blocks);
 }
 
-void Scheduler::Impl::finish(Sequence& sequence, FinishReason reason, std::string error) {
+void Scheduler::Impl::fail(Sequence& sequence, SequenceFault fault, std::string error) {
+  sequence.output.fault = fault;
+  sequence.output.error = std::move(error);
+  finish(sequence, FinishReason::error);
+}
+
+void Scheduler::Impl::finish(Sequence& sequence, FinishReason reason) {
   SequenceOutput& output = sequence.output;
   output.reason = reason;
-  output.error = std::move(error);
   output.tokens.assign(sequence.tokens.begin() + sequence.prompt_size, sequence.tokens.end());
   output.total_seconds = seconds_since(sequence.added);
   finished.push_back(std::move(output));

@@ -25,6 +25,8 @@ struct SchedulerConfig {
   int32_t block_size = 64;             // tokens a block
   int32_t num_blocks = 0;              // of the pool
   int32_t max_context = 0;             // tokens a sequence may have, prompt and answer
+  int32_t long_rope_from = 0;          // a sequence that is fed more tokens than this is rotated by the long table; 0: none
+  int32_t long_rope_begin = 0;         // the entry where that table begins
   bool prefix_cache = true;
   int32_t look_ahead = 1024;           // waiting sequences that are reordered (same prefixes together, longest first)
 };
@@ -32,7 +34,7 @@ struct SchedulerConfig {
 struct SchedulerStats {
   int64_t steps = 0;
   int64_t preemptions = 0;
-  int64_t recomputed_tokens = 0;       // computed a second time after a preemption
+  int64_t recomputed_tokens = 0;       // computed a second time, after a preemption or with the long RoPE table
   int64_t prompt_tokens = 0;           // of admitted sequences (first admission)
   int64_t cached_tokens = 0;           // of those, found in the prefix cache
   int64_t peak_used_blocks = 0;        // referenced by sequences
@@ -45,8 +47,8 @@ class Scheduler {
   ~Scheduler();
 
   // Takes a sequence. One that could never fit (prompt + max_tokens, capped by max_context, against the whole pool; or
-  // a prompt that leaves no room for a token) comes out of take_finished() with FinishReason::error. A scored text may
-  // have max_context + 1 tokens: its last one is not fed.
+  // a prompt that leaves no room for a token) comes out of take_finished() with FinishReason::error. A text that is only
+  // scored may have max_context + 1 tokens: its last one is not fed.
   void add(SequenceInput input);
 
   StepPlan plan();

@@ -82,6 +82,13 @@ void Scheduler::Impl::start(Sequence& sequence, const PrefixHit& hit, StepBuilde
 
   sequence.slot = free_slots.back();
   free_slots.pop_back();
+  if (sequence.edited) {
+    const auto answer = sequence.tokens.begin() + sequence.prompt_size;
+    step.plan.setups.push_back({.slot = sequence.slot,
+                                .prompt = {sequence.tokens.begin(), answer},
+                                .generated = {answer, sequence.tokens.end()},
+                                .edits = sequence.edits});
+  }
   slot_owner[sequence.slot] = &sequence;
   running_of_request[sequence.input.request].push_back(&sequence);
   const auto place = std::upper_bound(running.begin(), running.end(), sequence.ticket,
@@ -120,14 +127,16 @@ PrefixHit Scheduler::Impl::find_prefix(Sequence& sequence) {
   return hit;
 }
 
-// A running sequence of the same request and prompt, whose prompt an earlier plan has completed, or not yet.
+// A running sequence of the same request and prompt, whose prompt an earlier plan has completed, or not yet. Whoever is
+// to be scored computes its prompt itself.
 const Sequence* Scheduler::Impl::sibling_of(const Sequence& sequence, bool prompt_planned) const {
-  if (sequence.scoring() || static_cast<int32_t>(sequence.tokens.size()) > sequence.prompt_size) return nullptr;
+  if (sequence.num_scores() > 0 || static_cast<int32_t>(sequence.tokens.size()) > sequence.prompt_size) return nullptr;
   const auto found = running_of_request.find(sequence.input.request);
   if (found == running_of_request.end()) return nullptr;
   for (const Sequence* other : found->second) {
     const bool planned = other->prompt_plan != 0 && other->prompt_plan < current_plan();
-    if (planned == prompt_planned && !other->scoring() && other->prompt_size == sequence.prompt_size &&
+    if (planned == prompt_planned && other->generates() && other->long_rope == sequence.long_rope &&
+        other->prompt_size == sequence.prompt_size &&
         std::equal(sequence.tokens.begin(), sequence.tokens.end(), other->tokens.begin()))
       return other;
   }
@@ -141,7 +150,9 @@ bool Scheduler::Impl::waits_for_sibling(const Sequence& sequence) const {
 const PrefixHash& Scheduler::Impl::hash_of_block(Sequence& sequence, int32_t index) {
   const std::span<const int32_t> ids = sequence.tokens;
   for (int32_t i = static_cast<int32_t>(sequence.hashes.size()); i <= index; ++i) {
-    const PrefixHash previous = i == 0 ? PrefixHash{} : sequence.hashes.back();
+    // K that was rotated otherwise must not be found: the chains differ from their root on.
+    const PrefixHash root = {.low = sequence.long_rope, .high = 0};
+    const PrefixHash previous = i == 0 ? root : sequence.hashes.back();
     sequence.hashes.push_back(extend_prefix(previous, ids.subspan(i * config.block_size, config.block_size)));
   }
   return sequence.hashes[index];

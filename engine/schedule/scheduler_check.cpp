@@ -69,7 +69,8 @@ std::string Scheduler::Impl::dump() const {
           << s->prompt_size << ", known " << s->tokens.size() << ", drawn " << s->drawn << " of " << s->max_new
           << ", computed " << s->computed << ", blocks " << s->blocks.size() << " of " << blocks_for(s->worst_length())
           << ", preempted " << s->output.preemptions << " times" << (s->reserved ? ", reserved" : "")
-          << (s->scoring() ? ", scoring" : "") << "\n";
+          << (s->long_rope ? ", long RoPE" : "") << ", scores " << s->output.scores.size() << " of " << s->num_scores()
+          << "\n";
   };
   list("running", running);
   list("preempted", preempted);

@@ -1,6 +1,7 @@
 // The Scheduler's parts, and the invariants that hold between its calls. Included by scheduler*.cpp only.
 //
-// Where a sequence is:  waiting -> running -> finished, and from running to preempted and back.
+// Where a sequence is:  waiting -> running -> finished, and from running to preempted and back. A sequence that grows
+// beyond what the short RoPE table is for goes that way as well, to be computed anew with the long one.
 //
 // Blocks. An admitted sequence has blocks for all that is known of it; after that only decoding takes blocks, one at a
 // time. A block that several tables name is full and is never written: whoever begins inside one gets a copy first
@@ -57,11 +58,13 @@ struct Scheduler::Impl {
   // scheduler.cpp: the border
   void add(SequenceInput input);
   std::string why_it_never_fits(const Sequence& sequence) const;
-  void finish(Sequence& sequence, FinishReason reason, std::string error = {});
+  void finish(Sequence& sequence, FinishReason reason);
+  void fail(Sequence& sequence, SequenceFault fault, std::string error);
   bool idle() const;
 
   // scheduler_plan.cpp: one step
   StepPlan plan();
+  void change_rope_tables();
   void plan_decodes(StepBuilder& step);
   void plan_prefills(StepBuilder& step);
   int32_t chunk_size(const Sequence& sequence, int32_t start, const StepBuilder& step) const;
@@ -71,6 +74,7 @@ struct Scheduler::Impl {
   int32_t returning_blocks() const;
   Sequence* victim_for(size_t index);
   void preempt(Sequence& victim);
+  void requeue(Sequence& sequence);
 
   // scheduler_admit.cpp: who joins, and what it shares
   void admit(StepBuilder& step);
@@ -84,8 +88,10 @@ struct Scheduler::Impl {
 
   // scheduler_commit.cpp: results, and what goes back to the pool
   void commit(const StepResult& result);
-  void commit_token(Sequence& sequence, const HeadResult& head);
-  void commit_score(Sequence& sequence, const HeadResult& head);
+  void commit_token(Sequence& sequence, const HeadResult& head, const TopLogprob* top);
+  void commit_score(Sequence& sequence, const HeadResult& head, const TopLogprob* top);
+  bool commit_fault(Sequence& sequence, const HeadResult& head);
+  void end(Sequence& sequence, FinishReason reason);
   void leave(Sequence& sequence);
   std::unique_ptr<Sequence> take_running(Sequence& sequence);
   int32_t take_block();
@@ -102,6 +108,11 @@ struct Scheduler::Impl {
     return sequence.reserved ? blocks_for(sequence.worst_length()) - static_cast<int32_t>(sequence.blocks.size()) : 0;
   }
   uint64_t current_plan() const { return last_id + 1; }
+  bool takes_long_rope(int32_t fed) const { return config.long_rope_from > 0 && fed > config.long_rope_from; }
+  // Its next token needs the long table, but what is computed of it was rotated by the short one.
+  bool outgrows_rope(const Sequence& sequence) const {
+    return sequence.decoding() && !sequence.long_rope && takes_long_rope(sequence.length());
+  }
 
   const SchedulerConfig config;
   SchedulerStats stats;

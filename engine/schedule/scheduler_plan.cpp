@@ -12,6 +12,7 @@ StepPlan Scheduler::Impl::plan() {
   step.tokens_left = config.max_step_tokens;
   step.heads_left = config.max_head_rows;
 
+  change_rope_tables();
   plan_decodes(step);
   plan_prefills(step);
   admit(step);
@@ -27,11 +28,22 @@ StepPlan Scheduler::Impl::plan() {
   return std::move(step.plan);
 }
 
+// As Hugging Face does, a sequence that crosses the length is computed anew, whole. It waits until all that was drawn
+// of it is known: without that it could not be fed, and would come back short of the crossing.
+void Scheduler::Impl::change_rope_tables() {
+  if (config.long_rope_from == 0) return;
+  std::vector<Sequence*> crossing;
+  for (const auto& sequence : running)
+    if (outgrows_rope(*sequence) && static_cast<int32_t>(sequence->tokens.size()) == sequence->length())
+      crossing.push_back(sequence.get());
+  for (Sequence* sequence : crossing) requeue(*sequence);
+}
+
 // Oldest first. make_room() may preempt sequences behind the current one: they have no row in this plan yet.
 void Scheduler::Impl::plan_decodes(StepBuilder& step) {
   for (size_t i = 0; i < running.size(); ++i) {
     Sequence& sequence = *running[i];
-    if (!sequence.decoding()) continue;
+    if (!sequence.decoding() || outgrows_rope(sequence)) continue;
     if (sequence.computed == static_cast<int32_t>(sequence.blocks.size()) * config.block_size) {
       if (!make_room(i, step)) continue;
       sequence.blocks.push_back(take_block());
@@ -67,7 +79,8 @@ void Scheduler::Impl::append_row(Sequence& sequence, int32_t num_tokens, StepBui
                        .num_tokens = num_tokens,
                        .first_position = begin,
                        .first_block = static_cast<int32_t>(plan.block_tables.size()),
-                       .num_blocks = blocks_for(end)};
+                       .num_blocks = blocks_for(end),
+                       .rope_begin = sequence.long_rope ? config.long_rope_begin : 0};
   plan.rows.push_back(row);
   const int32_t known = std::min(end, static_cast<int32_t>(sequence.tokens.size()));
   if (begin < known)
@@ -94,20 +107,24 @@ void Scheduler::Impl::append_heads(Sequence& sequence, const PlanRow& row, StepB
     --step.heads_left;
   };
   const int32_t end = row.first_position + row.num_tokens;
-  if (sequence.scoring()) {
-    for (int32_t position = sequence.first_wanted(); position < end; ++position, ++sequence.scores_planned)
-      want(position, {.target = sequence.tokens[position + 1]});
-  } else if (end == sequence.length()) {
-    const SamplingParams& sampling = sequence.input.sampling;
-    want(end - 1, {.temperature = sampling.temperature,
-                   .top_p = sampling.top_p,
-                   .min_p = sampling.min_p,
-                   .top_k = sampling.top_k,
-                   .position = end,
-                   .choice = sequence.input.choice,
-                   .seed = sampling.seed});
-    ++sequence.drawn;
-  }
+  const SamplingParams& sampling = sequence.input.sampling;
+  for (; sequence.scores_planned < sequence.num_scores() && sequence.first_wanted() < end; ++sequence.scores_planned)
+    want(sequence.first_wanted(),
+         {.target = sequence.tokens[sequence.first_wanted() + 1], .top_logprobs = sampling.top_logprobs});
+  if (!sequence.generates() || end < sequence.length()) return;
+  want(end - 1, {.temperature = sampling.temperature,
+                 .top_p = sampling.top_p,
+                 .min_p = sampling.min_p,
+                 .top_k = sampling.top_k,
+                 .position = end,
+                 .choice = sequence.input.choice,
+                 .seed = sampling.seed,
+                 .repetition_penalty = sampling.repetition_penalty,
+                 .frequency_penalty = sampling.frequency_penalty,
+                 .presence_penalty = sampling.presence_penalty,
+                 .top_logprobs = sampling.top_logprobs,
+                 .edits = sequence.edited});
+  ++sequence.drawn;
 }
 
 // True once running[index] can take a block. Otherwise it stalls until a commit: blocks are on their way, or it is
@@ -149,13 +166,22 @@ Sequence* Scheduler::Impl::victim_for(size_t index) {
 
 // Results still in flight for the victim will be dropped and drawn again: the same, since draws are keyed.
 void Scheduler::Impl::preempt(Sequence& victim) {
-  leave(victim);
   ++victim.output.preemptions;
   ++stats.preemptions;
-  victim.reset_to_known();
-  const auto place = std::upper_bound(preempted.begin(), preempted.end(), victim.ticket,
+  requeue(victim);
+}
+
+// From running to the front of those that wait, with what is known of it.
+void Scheduler::Impl::requeue(Sequence& sequence) {
+  leave(sequence);
+  sequence.reset_to_known();
+  if (!sequence.long_rope && takes_long_rope(sequence.length())) {
+    sequence.long_rope = true;
+    sequence.hashes.clear();
+  }
+  const auto place = std::upper_bound(preempted.begin(), preempted.end(), sequence.ticket,
                                       [](uint64_t ticket, const auto& other) { return ticket < other->ticket; });
-  preempted.insert(place, take_running(victim));
+  preempted.insert(place, take_running(sequence));
 }
 
 }  // namespace penstock

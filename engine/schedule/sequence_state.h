@@ -23,9 +23,12 @@ struct Sequence {
   uint64_t arrival = 0;  // order of add()
   uint64_t ticket = 0;   // order of first admission, from 1; age, where preemption is concerned
   Clock::time_point added;
-  PrefixHash group;  // of its first block: sequences of a group are admitted together
+  PrefixHash group;              // of its first block: sequences of a group are admitted together
+  bool edited = false;           // its logits are edited before a token is drawn: the device keeps state for it
+  std::vector<LogitEdit> edits;  // biases, and the bans of stop ids; ids ascending
 
   // On the device. A preemption resets these.
+  bool long_rope = false;  // rotated by the table for long sequences
   int32_t slot = -1;
   std::vector<int32_t> blocks;
   int32_t computed = 0;  // positions [0, computed) have their K and V written by some plan
@@ -39,21 +42,25 @@ struct Sequence {
   int32_t offered_blocks = 0;      // the first of its blocks, which the prefix cache has been offered or has given
   int32_t most_computed = 0;       // `computed` before the last preemption
 
-  bool scoring() const { return input.score_from >= 1; }
+  // A prompt may be scored, continued, or both: then its scores come first.
+  bool generates() const { return max_new > 0; }
+  int32_t num_scores() const { return input.score_from >= 1 ? prompt_size - input.score_from : 0; }
+  bool scores_known() const { return static_cast<int32_t>(output.scores.size()) == num_scores(); }
 
-  // Positions to be fed so that everything known and drawn has been used. A scored text's last token predicts nothing.
-  int32_t length() const { return scoring() ? prompt_size - 1 : prompt_size + drawn; }
-  int32_t worst_length() const { return scoring() ? prompt_size - 1 : prompt_size + max_new - 1; }
+  // Positions to be fed so that everything known and drawn has been used. Of a text that is only scored, the last token
+  // predicts nothing.
+  int32_t length() const { return generates() ? prompt_size + drawn : prompt_size - 1; }
+  int32_t worst_length() const { return prompt_size + max_new - 1; }
 
   // No plan needs to feed it any more; its last results may still be in flight.
-  bool planned_out() const { return scoring() ? computed == prompt_size - 1 : drawn == max_new; }
+  bool planned_out() const { return generates() ? drawn == max_new : computed == length(); }
   // The next row is one token that was drawn before.
-  bool decoding() const { return !scoring() && drawn > 0 && drawn < max_new && computed == length() - 1; }
+  bool decoding() const { return drawn > 0 && drawn < max_new && computed == length() - 1; }
 
-  // The token at this index is the next to be scored.
-  int32_t next_target() const { return input.score_from + scores_planned; }
   // Everything from here on has to be computed, since its logits are wanted.
-  int32_t first_wanted() const { return scoring() ? next_target() - 1 : length() - 1; }
+  int32_t first_wanted() const {
+    return scores_planned < num_scores() ? input.score_from + scores_planned - 1 : length() - 1;
+  }
 
   void reset_to_known() {
     slot = -1;

@@ -11,6 +11,13 @@ namespace penstock {
 // An input id that the host does not know yet: the slot's last sampled token, which is on the device.
 constexpr int32_t input_from_slot(int32_t slot) { return ~slot; }
 
+// A slot's sequence wants edited logits: to be told to the device before the step.
+struct SlotSetup {
+  int32_t slot = 0;
+  std::vector<int32_t> prompt, generated;  // ids known so far
+  std::vector<LogitEdit> edits;
+};
+
 struct PlanRow {
   int32_t slot = 0;            // device slot of the sequence, in [0, max_batch)
   int32_t first_token = 0;     // index into StepPlan::input_ids; its tokens are contiguous
@@ -18,6 +25,7 @@ struct PlanRow {
   int32_t first_position = 0;  // of the first new token in its sequence
   int32_t first_block = 0;     // index into StepPlan::block_tables
   int32_t num_blocks = 0;      // enough for first_position + num_tokens
+  int32_t rope_begin = 0;      // entry of the RoPE table that is its position 0
 };
 
 // Rows are in order: a row may read blocks that an earlier row of the same plan writes, since every layer stores the K
@@ -31,6 +39,7 @@ struct StepPlan {
   std::vector<HeadRow> head;          // wanted logits, in the order of their tokens
   std::vector<int32_t> head_tokens;   // [head] index into input_ids of the token whose logits each one wants
   std::vector<BlockCopy> copies;      // to be done before the step, in every layer; independent of each other
+  std::vector<SlotSetup> setups;      // likewise before the step
   int64_t num_prefill_tokens = 0;     // of rows that are not decoding; for the report
 
   int64_t num_tokens() const { return static_cast<int64_t>(input_ids.size()); }
@@ -40,6 +49,7 @@ struct StepPlan {
 struct StepResult {
   uint64_t id = 0;               // of the plan
   std::vector<HeadResult> head;  // one for each StepPlan::head
+  std::vector<TopLogprob> top;   // [head, kMaxTopLogprobs] when any of them wants some; else empty
 };
 
 }  // namespace penstock

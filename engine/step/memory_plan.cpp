@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "engine/model/activations.h"
+#include "engine/model/rope_table.h"
 #include "engine/model/weights.h"
 #include "engine/step/graph_buckets.h"
 #include "engine/step/kv_pool.h"
@@ -34,6 +35,7 @@ MemoryPlan plan_memory(const ModelConfig& model, const EngineConfig& config, con
   MemoryPlan plan;
   plan.block_size = config.block_size;
   plan.max_batch = config.max_batch;
+  plan.vocab = model.vocab;
   plan.max_step_tokens = std::max(config.max_step_tokens, config.max_batch);
   plan.max_context = static_cast<int32_t>(
       config.max_context ? std::min<int64_t>(config.max_context, model.max_positions) : model.max_positions);
@@ -41,7 +43,7 @@ MemoryPlan plan_memory(const ModelConfig& model, const EngineConfig& config, con
   if (config.device != DeviceKind::cpu)
     plan.available_bytes = static_cast<int64_t>(static_cast<double>(plan.available_bytes) * config.gpu_memory_fraction);
   plan.weight_bytes = weight_bytes(model, shard, backend);
-  plan.rope_bytes = plan.max_context * model.head_dim * 4;
+  plan.rope_bytes = RopeLayout(model, plan.max_context).bytes();
   plan.activation_bytes = ActivationBuffers::bytes(model, shard, backend.activation_dtype(), plan.max_step_tokens,
                                                    head_rows_at_once(plan.max_batch));
   plan.step_bytes = StepBuffers::bytes(step_capacity(plan));
@@ -64,7 +66,8 @@ StepCapacity step_capacity(const MemoryPlan& plan) {
   return {.tokens = plan.max_step_tokens,
           .head_rows = plan.max_step_tokens + head_rows_at_once(plan.max_batch),
           .rows = plan.max_batch,
-          .table_entries = plan.max_batch * blocks_of_one};
+          .table_entries = plan.max_batch * blocks_of_one,
+          .vocab = plan.vocab};
 }
 
 std::string format_memory_plan(const MemoryPlan& plan) {

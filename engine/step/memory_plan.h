@@ -16,7 +16,7 @@ struct MemoryPlan {
   int64_t weight_bytes = 0;
   int64_t rope_bytes = 0;        // table of cos and sin
   int64_t activation_bytes = 0;  // of max_step_tokens, and the head's rows
-  int64_t step_bytes = 0;        // uploaded step buffers and slot state
+  int64_t step_bytes = 0;        // uploaded step buffers, results and the state of slots
   int64_t kv_bytes = 0;          // of all layers
   int64_t kv_block_bytes = 0;    // of one block in all layers
   int64_t kv_blocks = 0;
@@ -24,6 +24,7 @@ struct MemoryPlan {
   int32_t max_context = 0;  // tokens
   int32_t max_batch = 0;
   int32_t max_step_tokens = 0;
+  int64_t vocab = 0;
 
   int64_t total_bytes() const { return weight_bytes + rope_bytes + activation_bytes + step_bytes + kv_bytes; }
 };

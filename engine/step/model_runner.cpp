@@ -9,7 +9,7 @@ namespace penstock {
 namespace {
 
 DeviceBuffer upload_rope(const ModelConfig& model, const MemoryPlan& plan, Backend& backend) {
-  std::vector<float> table = rope_table(model.rope, model.head_dim, plan.max_context);
+  std::vector<float> table = rope_tables(model, plan.max_context);
   DeviceBuffer buffer = backend.allocate(static_cast<int64_t>(table.size()) * 4);
   backend.upload(buffer.data(), table.data(), buffer.bytes());
   return buffer;
@@ -38,7 +38,8 @@ ModelRunner::ModelRunner(const ModelConfig& model, const EngineConfig& config, c
       activations_(model, shard, backend, plan.max_step_tokens, head_rows_at_once(plan.max_batch)),
       kv_(model, shard, backend, plan.kv_blocks, plan.block_size),
       buffers_(step_capacity(plan), backend),
-      decoder_(model, shard, weights_, rope_.as<float>(), activations_, backend, communicator) {}
+      decoder_(model, shard, weights_, RopeLayout(model, plan.max_context), rope_.as<float>(), activations_, backend,
+               communicator) {}
 
 StepResult ModelRunner::run(const StepPlan& plan, Timing& timing) {
   const int64_t wanted = static_cast<int64_t>(plan.head.size());
@@ -46,6 +47,7 @@ StepResult ModelRunner::run(const StepPlan& plan, Timing& timing) {
   {
     StageTimer timer(times_, Stage::upload);
     copy_blocks(plan);
+    prepare_slots(plan);
     buffers_.upload(plan, tokens, padded_head_rows(wanted), backend_);
   }
   const double start = monotonic_seconds();
@@ -54,9 +56,7 @@ StepResult ModelRunner::run(const StepPlan& plan, Timing& timing) {
   for (int64_t first = 0; first < wanted; first += head_buckets_.back())
     run_head(first, std::min(head_buckets_.back(), wanted - first));
 
-  StepResult result{.id = plan.id, .head = std::vector<HeadResult>(wanted)};
-  if (wanted)
-    backend_.download(result.head.data(), buffers_.results(), wanted * static_cast<int64_t>(sizeof(HeadResult)));
+  StepResult result = download_result(plan);
   const double end = monotonic_seconds();
   timing = {.bucket = tokens,
             .seconds = end - start,
@@ -68,6 +68,28 @@ StepResult ModelRunner::run(const StepPlan& plan, Timing& timing) {
 void ModelRunner::copy_blocks(const StepPlan& plan) {
   if (plan.copies.empty()) return;
   for (const KvCache& cache : kv_.layers()) backend_.copy_blocks({cache, plan.copies});
+}
+
+void ModelRunner::prepare_slots(const StepPlan& plan) {
+  for (const SlotSetup& setup : plan.setups)
+    backend_.prepare_slot({.slots = buffers_.slots(),
+                           .slot = setup.slot,
+                           .prompt = setup.prompt,
+                           .generated = setup.generated,
+                           .edits = setup.edits});
+}
+
+StepResult ModelRunner::download_result(const StepPlan& plan) {
+  const auto wanted = static_cast<int64_t>(plan.head.size());
+  StepResult result{.id = plan.id, .head = std::vector<HeadResult>(wanted), .top = {}};
+  if (wanted == 0) return result;
+  backend_.download(result.head.data(), buffers_.results(), wanted * static_cast<int64_t>(sizeof(HeadResult)));
+  if (std::any_of(plan.head.begin(), plan.head.end(), [](const HeadRow& row) { return row.top_logprobs > 0; })) {
+    result.top.resize(wanted * kMaxTopLogprobs);
+    backend_.download(result.top.data(), buffers_.top(),
+                      wanted * kMaxTopLogprobs * static_cast<int64_t>(sizeof(TopLogprob)));
+  }
+  return result;
 }
 
 // Full passes of the head's largest bucket, then the smallest one that holds the rest.
@@ -92,7 +114,7 @@ void ModelRunner::run_head(int64_t first, int64_t rows) {
   const int64_t bucket = config_.graphs ? bucket_for(head_buckets_, rows) : rows;
   auto head = [this, first, bucket] {
     decoder_.head(bucket, buffers_.head_tokens() + first, buffers_.head_rows() + first, buffers_.results() + first,
-                  buffers_.last_tokens());
+                  buffers_.top() + first * kMaxTopLogprobs, buffers_.last_tokens(), buffers_.slots());
   };
   if (!config_.graphs) return head();
   std::unique_ptr<Graph>& graph = head_graphs_[{first, bucket}];

@@ -36,6 +36,8 @@ class ModelRunner {
 
  private:
   void copy_blocks(const StepPlan& plan);
+  void prepare_slots(const StepPlan& plan);
+  StepResult download_result(const StepPlan& plan);
   int64_t padded_head_rows(int64_t wanted) const;
   void run_trunk(int64_t tokens);
   void run_head(int64_t first, int64_t rows);

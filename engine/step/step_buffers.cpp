@@ -3,6 +3,23 @@
 #include <algorithm>
 
 namespace penstock {
+namespace {
+
+// Bytes of what is not uploaded with a step.
+struct Sizes {
+  explicit Sizes(const StepCapacity& c)
+      : results(c.head_rows * static_cast<int64_t>(sizeof(HeadResult))),
+        top(c.head_rows * kMaxTopLogprobs * static_cast<int64_t>(sizeof(TopLogprob))),
+        last_tokens(c.rows * 4),
+        counts(c.rows * c.vocab * 2),
+        edits(c.rows * kMaxLogitEdits * static_cast<int64_t>(sizeof(LogitEdit))),
+        num_edits(c.rows * 4) {}
+
+  int64_t results, top, last_tokens, counts, edits, num_edits;
+  int64_t sum() const { return results + top + last_tokens + counts + edits + num_edits; }
+};
+
+}  // namespace
 
 StepBuffers::Layout StepBuffers::layout(const StepCapacity& capacity) {
   int64_t end = 0;
@@ -18,6 +35,7 @@ StepBuffers::Layout StepBuffers::layout(const StepCapacity& capacity) {
   at.token_rows = place(capacity.tokens);
   at.row_begin = place(capacity.rows + 1);
   at.row_context = place(capacity.rows);
+  at.row_rope = place(capacity.rows);
   at.row_table = place(capacity.rows);
   at.head_tokens = place(capacity.head_rows);
   at.block_tables = place(capacity.table_entries);  // last: only what is used is uploaded
@@ -25,18 +43,22 @@ StepBuffers::Layout StepBuffers::layout(const StepCapacity& capacity) {
   return at;
 }
 
-int64_t StepBuffers::bytes(const StepCapacity& capacity) {
-  return layout(capacity).end * 4 + capacity.head_rows * static_cast<int64_t>(sizeof(HeadResult)) + capacity.rows * 4;
-}
+int64_t StepBuffers::bytes(const StepCapacity& capacity) { return layout(capacity).end * 4 + Sizes(capacity).sum(); }
 
 StepBuffers::StepBuffers(const StepCapacity& capacity, Backend& backend)
     : capacity_(capacity),
       at_(layout(capacity)),
       host_(at_.end),
       device_(backend.allocate(at_.end * 4)),
-      results_(backend.allocate(capacity.head_rows * static_cast<int64_t>(sizeof(HeadResult)))),
-      last_tokens_(backend.allocate(capacity.rows * 4)) {
-  backend.fill_zero(last_tokens_.data(), capacity.rows * 4);
+      results_(backend.allocate(Sizes(capacity).results)),
+      top_(backend.allocate(Sizes(capacity).top)),
+      last_tokens_(backend.allocate(Sizes(capacity).last_tokens)),
+      counts_(backend.allocate(Sizes(capacity).counts)),
+      edits_(backend.allocate(Sizes(capacity).edits)),
+      num_edits_(backend.allocate(Sizes(capacity).num_edits)) {
+  backend.fill_zero(last_tokens_.data(), last_tokens_.bytes());
+  backend.fill_zero(counts_.data(), counts_.bytes());
+  backend.fill_zero(num_edits_.data(), num_edits_.bytes());
 }
 
 void StepBuffers::upload(const StepPlan& plan, int64_t tokens, int64_t head_rows, Backend& backend) {
@@ -53,12 +75,14 @@ void StepBuffers::upload(const StepPlan& plan, int64_t tokens, int64_t head_rows
     }
     host[at_.row_begin + row] = r.first_token;
     host[at_.row_context + row] = r.first_position + r.num_tokens;
+    host[at_.row_rope + row] = r.rope_begin;
     host[at_.row_table + row] = r.first_block;
     ++row;
   }
   for (; row < capacity_.rows; ++row) {
     host[at_.row_begin + row] = static_cast<int32_t>(plan.num_tokens());
     host[at_.row_context + row] = 0;
+    host[at_.row_rope + row] = 0;
     host[at_.row_table + row] = 0;
   }
   host[at_.row_begin + capacity_.rows] = static_cast<int32_t>(plan.num_tokens());
@@ -83,8 +107,17 @@ StepView StepBuffers::view(int64_t tokens) const {
           .token_rows = base + at_.token_rows,
           .row_begin = base + at_.row_begin,
           .row_context = base + at_.row_context,
+          .row_rope = base + at_.row_rope,
           .row_table = base + at_.row_table,
           .block_tables = base + at_.block_tables};
+}
+
+SlotState StepBuffers::slots() const {
+  return {.counts = counts_.as<uint16_t>(),
+          .edits = edits_.as<LogitEdit>(),
+          .num_edits = num_edits_.as<int32_t>(),
+          .slots = capacity_.rows,
+          .vocab = capacity_.vocab};
 }
 
 }  // namespace penstock

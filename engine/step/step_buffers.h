@@ -1,4 +1,5 @@
-// StepPlan → StepView: the fixed device buffers that every step, and every graph, reads.
+// StepPlan → StepView: the fixed device buffers that every step, and every graph, reads; and what slots keep between
+// steps.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -13,6 +14,7 @@ struct StepCapacity {
   int64_t head_rows = 0;      // wanted logits in a step, and the padding of the last pass
   int64_t rows = 0;           // sequences in a step, and slots
   int64_t table_entries = 0;  // of all block tables of a step
+  int64_t vocab = 0;          // of the state of a slot
 };
 
 // One rank's. All pointers stay the same for the buffers' life, so graphs may keep them.
@@ -29,20 +31,22 @@ class StepBuffers {
   const int32_t* head_tokens() const { return device_.as<int32_t>() + at_.head_tokens; }  // [head_rows]
   const HeadRow* head_rows() const { return reinterpret_cast<HeadRow*>(device_.as<int32_t>() + at_.head_rows); }
   HeadResult* results() const { return results_.as<HeadResult>(); }    // [head_rows]
+  TopLogprob* top() const { return top_.as<TopLogprob>(); }            // [head_rows, kMaxTopLogprobs]
   int32_t* last_tokens() const { return last_tokens_.as<int32_t>(); }  // [rows], by slot
+  SlotState slots() const;                                             // likewise
 
  private:
   // Offsets into the uploaded block, in int32 units.
   struct Layout {
-    int64_t head_rows, input_ids, positions, token_rows, row_begin, row_context, row_table, head_tokens, block_tables,
-        end;
+    int64_t head_rows, input_ids, positions, token_rows, row_begin, row_context, row_rope, row_table, head_tokens,
+        block_tables, end;
   };
   static Layout layout(const StepCapacity& capacity);
 
   StepCapacity capacity_;
   Layout at_;
   std::vector<int32_t> host_;
-  DeviceBuffer device_, results_, last_tokens_;
+  DeviceBuffer device_, results_, top_, last_tokens_, counts_, edits_, num_edits_;
 };
 
 }  // namespace penstock

@@ -20,8 +20,7 @@ Choice make_choice(int32_t index, const std::string& text) {
   return {.index = index,
           .text = text,
           .token_ids = {5, 6, 1},
-          .logprobs = {-0.1f, -2, 0},
-          .token_texts = {"é", "b", "</s>"},
+          .logprobs = {{{"é", "é"}, -0.1f, 0, {}}, {{"b", "b"}, -2.0f, 1, {}}, {{"</s>", "</s>"}, 0.0f, 2, {}}},
           .finish_reason = "stop"};
 }
 
@@ -89,14 +88,30 @@ TEST_CASE("log-probabilities have the completions shape for prompts and the chat
   CHECK(content[0].dump() == R"({"bytes":[195,169],"logprob":-0.1,"token":"é","top_logprobs":[]})");
   CHECK(content.size() == 3);
   Completion partial = make_completion(1);
-  partial.choices[0].token_texts[0] = "\xEF\xBF\xBD";
-  CHECK(Json::parse(format(chat, partial))["logprobs"]["content"][0]["bytes"].is_null());
+  partial.choices[0].logprobs[0].token = {"\xEF\xBF\xBD", "\xC3"};
+  CHECK(Json::parse(format(chat, partial))["logprobs"]["content"][0]["bytes"] == Json({0xC3}));
 
   chat.kind = RequestKind::batch_chat;
   CHECK(Json::parse(format(chat, make_completion(1)))["response"]["body"]["choices"][0]["logprobs"]["content"] ==
         content);
   Json two = Json::parse(format(prompt, make_completion(2)));
   CHECK(two["choices"][1]["logprobs"]["text_offset"] == Json({0, 1, 2}));
+}
+
+TEST_CASE("alternatives are a list for chats and a map by text for prompts, which has the token itself as well") {
+  Request prompt = make_request(RequestKind::bare, false), chat = make_request(RequestKind::bare, true);
+  prompt.parameters.logprobs = chat.parameters.logprobs = 2;
+  Completion completion = make_completion(1);
+  std::vector<TokenLogprob>& tokens = completion.choices[0].logprobs;
+  tokens[0].top = {{{"é", "é"}, -0.1f}, {{"\xEF\xBF\xBD", "\xC3"}, -3}};
+  tokens[1].top = {{{"\xEF\xBF\xBD", "\xC3"}, -0.5f}, {{"\xEF\xBF\xBD", "\xA9"}, -1}};
+  tokens[2].logprob.reset();
+  CHECK(Json::parse(format(prompt, completion))["logprobs"]["top_logprobs"].dump() ==
+        R"([{"é":-0.1,"�":-3.0},{"b":-2.0,"�":-0.5},null])");
+  CHECK(Json::parse(format(prompt, completion))["logprobs"]["token_logprobs"][2].is_null());
+  tokens[2].logprob = 0;
+  CHECK(Json::parse(format(chat, completion))["logprobs"]["content"][0]["top_logprobs"].dump() ==
+        R"([{"bytes":[195,169],"logprob":-0.1,"token":"é"},{"bytes":[195],"logprob":-3.0,"token":"�"}])");
 }
 
 TEST_CASE("scores are listed by continuation; a rolling text has one") {

@@ -151,27 +151,6 @@ TEST_CASE("a refused chat names the template") {
   CHECK_THAT(error.message, ContainsSubstring("roles must alternate"));
 }
 
-TEST_CASE("what the engine cannot do yet is refused by name, neutral values pass") {
-  prepared(R"({"prompt":"a","presence_penalty":0,"frequency_penalty":0.0,"repetition_penalty":1,"logit_bias":{},
-      "logprobs":0,"echo":false,"min_tokens":3})");
-  for (const char* field : {"presence_penalty", "frequency_penalty"})
-    CHECK(refused(R"({"prompt":"a",")" + std::string(field) + R"(":0.5})").param == field);
-  CHECK(refused(R"({"prompt":"a","repetition_penalty":1.1})").code == "unsupported_parameter");
-  CHECK(refused(R"({"prompt":"a","logit_bias":{"3":1}})").param == "logit_bias");
-  CHECK(refused(R"({"prompt":"a","logprobs":1})").param == "logprobs");
-  CHECK(refused(R"({"prompt":"a","echo":true})").param == "echo");
-  CHECK(refused(R"({"messages":[{"role":"u","content":"x"}],"logprobs":true,"top_logprobs":2})").param ==
-        "top_logprobs");
-
-  // generation_config.json may ask for it as well.
-  Request request = parsed(R"({"prompt":"a"})");
-  RequestDefaults defaults;
-  defaults.generation.repetition_penalty = 1.05;
-  auto result = prepare(request, resolve(request, defaults), tiny(), kOptions);
-  REQUIRE(std::holds_alternative<RecordError>(result));
-  CHECK_THAT(std::get<RecordError>(result).message, ContainsSubstring("generation_config.json"));
-}
-
 TEST_CASE("sampling parameters reach the sequences") {
   SequenceInput input = prepared(R"({"prompt":"a","temperature":0.5,"top_p":0.75,"min_p":0.25,"top_k":3,"seed":9,
       "stop_token_ids":[9,4],"min_tokens":2})")
@@ -190,6 +169,108 @@ TEST_CASE("sampling parameters reach the sequences") {
   SamplingParams greedy = prepared(R"({"prompt":"a","temperature":1,"top_p":0})").sequences[0].sampling;  // J30
   CHECK(greedy.temperature == 0);
   CHECK(greedy.top_p == 1);
+}
+
+TEST_CASE("penalties, biases and alternatives reach the sequences") {
+  SamplingParams sampling = prepared(R"({"prompt":"a","presence_penalty":0.5,"frequency_penalty":-0.25,
+      "repetition_penalty":1.25,"logit_bias":{"7":-100,"3":1.5},"logprobs":4})")
+                                .sequences.at(0)
+                                .sampling;
+  CHECK(sampling.presence_penalty == 0.5f);
+  CHECK(sampling.frequency_penalty == -0.25f);
+  CHECK(sampling.repetition_penalty == 1.25f);
+  REQUIRE(sampling.logit_bias.size() == 2);
+  CHECK(sampling.logit_bias[0].id == 3);
+  CHECK(sampling.logit_bias[0].bias == 1.5f);
+  CHECK(sampling.logit_bias[0].until == INT32_MAX);
+  CHECK(sampling.logit_bias[1].id == 7);
+  CHECK(sampling.top_logprobs == 4);
+  SamplingParams chat = prepared(R"({"messages":[{"role":"u","content":"x"}],"logprobs":true,"top_logprobs":2})")
+                            .sequences.at(0)
+                            .sampling;
+  CHECK(chat.top_logprobs == 2);
+  CHECK(chat.repetition_penalty == 1);
+
+  Request request = parsed(R"({"prompt":"a"})");
+  RequestDefaults defaults;
+  defaults.generation.repetition_penalty = 1.0625;
+  auto result = prepare(request, resolve(request, defaults), tiny(), kOptions);
+  CHECK(std::get<PreparedRequest>(result).sequences.at(0).sampling.repetition_penalty == 1.0625f);
+}
+
+TEST_CASE("more biases and bans than a slot holds are refused") {
+  PrepareOptions wide = kOptions;
+  wide.vocab = 5000;
+  auto attempt = [&](int biases, const std::string& rest) {
+    std::string line = R"({"prompt":"a","logit_bias":{)";
+    for (int i = 0; i < biases; ++i) line += (i ? ",\"" : "\"") + std::to_string(i) + "\":1";
+    Request request = std::get<Request>(parse_request(line + "}" + rest + "}", 7, {.vocab = 5000}));
+    return prepare(request, resolve(request, {}), tiny(), wide);
+  };
+  CHECK(std::holds_alternative<PreparedRequest>(attempt(kMaxLogitEdits, "")));
+  auto refused = attempt(kMaxLogitEdits, R"(,"min_tokens":1)");  // EOS is one more
+  REQUIRE(std::holds_alternative<RecordError>(refused));
+  CHECK(std::get<RecordError>(refused).param == "logit_bias");
+  CHECK_THAT(std::get<RecordError>(refused).message, ContainsSubstring("may be 1024 ids, not 1025"));
+  CHECK(std::holds_alternative<RecordError>(attempt(kMaxLogitEdits + 1, "")));
+}
+
+TEST_CASE("an echoed prompt stands before the answer, and is scored once") {
+  PreparedRequest request =
+      prepared(R"({"prompt":"hé","echo":true,"logprobs":1,"n":2,"max_tokens":2})", tiny_with_bos());
+  REQUIRE(request.sequences.size() == 2);
+  CHECK(request.sequences[0].score_from == 1);
+  CHECK(request.sequences[0].stop.max_tokens == 2);
+  CHECK(request.sequences[1].score_from == -1);
+
+  SequenceOutput first = output(FinishReason::length, tiny_ids("ok")), second = output(FinishReason::stop, {1});
+  first.top_logprobs = {{{tiny_id('o'), -0.5f}}, {{98, -0.25f}}};
+  second.top_logprobs = {{{1, -0.5f}}};
+  first.scores = {{-1, true}, {-2, false}, {-3, false}};
+  first.score_top_logprobs = {{{tiny_id('h'), -1.0f}}, {{99, -0.125f}}, {{99, -3.0f}}};
+  Completion completion = completed(request, {first, second});
+  const Choice& choice = completion.choices.at(0);
+  CHECK(choice.text == "héok");
+  CHECK(choice.token_ids == tiny_ids("ok"));
+  REQUIRE(choice.logprobs.size() == 6);  // BOS, h, two halves of é, o, k
+  std::vector<int64_t> offsets;
+  for (const TokenLogprob& token : choice.logprobs) offsets.push_back(token.offset);
+  CHECK(offsets == std::vector<int64_t>{0, 0, 1, 1, 2, 3});
+  CHECK(choice.logprobs[0].token.text == "<s>");
+  CHECK_FALSE(choice.logprobs[0].logprob);
+  CHECK(choice.logprobs[0].top.empty());
+  CHECK(choice.logprobs[2].logprob == -2.0f);
+  CHECK(choice.logprobs[2].token.text == "\xEF\xBF\xBD");
+  CHECK(choice.logprobs[2].token.bytes == "\xC3");
+  CHECK(choice.logprobs[2].top.at(0).token.bytes == "\xA9");
+  CHECK(choice.logprobs[5].top.at(0).token.bytes == "\xC3");
+  CHECK(completion.choices.at(1).text == "hé");
+  CHECK(completion.choices[1].logprobs.size() == 5);
+  CHECK(completion.choices[1].logprobs[3].logprob == -3.0f);
+  CHECK(completion.choices[1].logprobs[4].logprob == -0.5f);
+  CHECK(completion.prompt_tokens == 4);
+
+  PreparedRequest ids = prepared(R"({"prompt_token_ids":[0,7,8],"echo":true})");
+  CHECK(ids.sequences.at(0).score_from == -1);
+  CHECK(completed(ids, {output(FinishReason::length, tiny_ids("ok"))}).choices[0].text == "&'ok");
+}
+
+TEST_CASE("a prompt may be echoed without an answer, and may then fill the context") {
+  PreparedRequest request = prepared(R"({"prompt":"hi","echo":true,"logprobs":0,"max_tokens":0})");
+  CHECK(request.sequences.at(0).stop.max_tokens == 0);
+  CHECK(request.sequences[0].score_from == 1);
+  SequenceOutput scored;
+  scored.reason = FinishReason::scored;
+  scored.scores = {{-1.5f, true}};
+  Completion completion = completed(request, {scored});
+  CHECK(completion.choices.at(0).text == "hi");
+  CHECK(completion.choices[0].finish_reason == "length");
+  CHECK(completion.choices[0].token_ids.empty());
+  REQUIRE(completion.choices[0].logprobs.size() == 2);
+  CHECK(completion.choices[0].logprobs[1].logprob == -1.5f);
+  prepared(R"({"prompt":")" + std::string(64, 'x') + R"(","echo":true,"max_tokens":0})");
+  CHECK(refused(R"({"prompt":")" + std::string(65, 'x') + R"(","echo":true,"max_tokens":0})").code ==
+        "context_length_exceeded");
 }
 
 TEST_CASE("seeds follow from the run's seed and the id, apart for each prompt, and choices count within a prompt") {
@@ -277,8 +358,17 @@ TEST_CASE("choices keep their order, and each has its own watcher") {
 TEST_CASE("log-probabilities come with each token's text") {
   PreparedRequest request = prepared(R"({"prompt":"hi","logprobs":0})");
   Choice choice = completed(request, {output(FinishReason::stop, {tiny_id(' '), 98, 99, 1})}).choices.at(0);
-  CHECK(choice.logprobs == std::vector<float>(4, -0.5f));
-  CHECK(choice.token_texts == std::vector<std::string>{" ", "\xEF\xBF\xBD", "\xEF\xBF\xBD", "</s>"});
+  std::vector<std::string> texts, bytes;
+  for (const TokenLogprob& token : choice.logprobs) {
+    CHECK(token.logprob == -0.5f);
+    CHECK(token.top.empty());
+    texts.push_back(token.token.text);
+    bytes.push_back(token.token.bytes);
+  }
+  CHECK(texts == std::vector<std::string>{" ", "\xEF\xBF\xBD", "\xEF\xBF\xBD", "</s>"});
+  CHECK(bytes == std::vector<std::string>{" ", "\xC3", "\xA9", "</s>"});
+  CHECK(choice.logprobs[2].offset == 1);  // é becomes certain with its second half
+  CHECK(choice.logprobs[3].offset == 2);
 }
 
 TEST_CASE("times are the request's over its sequences") {
@@ -298,6 +388,7 @@ TEST_CASE("a failed sequence makes the request's error record") {
   SequenceOutput failed;
   failed.reason = FinishReason::error;
   failed.error = "the logits are not finite";
+  failed.fault = SequenceFault::non_finite_logits;
   auto result = complete(request, {output(FinishReason::length, {5}), failed}, tiny());
   REQUIRE(std::holds_alternative<RecordError>(result));
   RecordError error = std::get<RecordError>(result);
@@ -305,9 +396,17 @@ TEST_CASE("a failed sequence makes the request's error record") {
   CHECK(error.status == 500);
   CHECK(error.id == "x");
   failed.error = "needs 9 blocks; the pool has 8";
+  failed.fault = SequenceFault::never_fits;
   error = std::get<RecordError>(complete(request, {failed, failed}, tiny()));
   CHECK(error.status == 400);
+  CHECK(error.code == "context_length_exceeded");
   CHECK_THAT(error.message, ContainsSubstring("line 7: needs 9 blocks"));
+  failed.fault = SequenceFault::all_ids_banned;
+  error = std::get<RecordError>(complete(request, {failed, failed}, tiny()));
+  CHECK(error.code == "all_ids_banned");
+  CHECK(error.status == 400);
+  failed.fault = SequenceFault::none;
+  CHECK_THROWS(complete(request, {failed, failed}, tiny()));
 }
 
 TEST_CASE("continuations are encoded as lm-evaluation-harness encodes pairs") {
@@ -325,13 +424,25 @@ TEST_CASE("continuations are encoded as lm-evaluation-harness encodes pairs") {
   CHECK(pair("qrst", "wxyz", 4) == std::pair(tiny_ids("twxyz"), 1));
   CHECK(pair("qrst", "vwxyz", 4).second < 1);
   CHECK(encode_pair(tiny().tokenizer(), {}, "", "x", 64).ids.empty());
+
+  // A tokenizer that adds BOS adds it to both, but neither to a text that begins with it nor to a lone continuation.
+  auto with = [](const std::string& context, const std::string& continuation) {
+    ScoredText scored = encode_pair(tiny_with_bos().tokenizer(), 0, context, continuation, 64);
+    return std::pair(scored.ids, scored.score_from);
+  };
+  CHECK(with("q", " x") == std::pair(with_bos("q x"), 2));
+  CHECK(with("<s>q", " x") == std::pair(with_bos("q x"), 2));
+  CHECK(with("  ", "x") == std::pair(with_bos("  x"), 1));
+  CHECK(with("", "xy") == std::pair(with_bos("xy"), 1));
+  CHECK(with("", "<s>xy") == std::pair(with_bos("xy"), 1));
 }
 
 TEST_CASE("scoring lines become one sequence a continuation") {
   PreparedRequest request = prepared(R"({"context":"q","continuation":[" x"," yz"]})", tiny_with_bos());
   REQUIRE(request.sequences.size() == 2);
-  CHECK(request.sequences[1].prompt == tiny_ids("q yz"));  // no BOS: as HFLM encodes
-  CHECK(request.sequences[1].score_from == 1);
+  CHECK(request.sequences[1].prompt == with_bos("q yz"));
+  CHECK(request.sequences[1].score_from == 2);
+  CHECK(request.sequences[1].stop.max_tokens == 0);
   SequenceOutput first, second;
   first.reason = second.reason = FinishReason::scored;
   first.scores = {{-1, true}, {-0.5, true}};
@@ -343,7 +454,7 @@ TEST_CASE("scoring lines become one sequence a continuation") {
   CHECK(completion.scores[1].sum_logprob == -6);
   CHECK_FALSE(completion.scores[1].is_greedy);
   CHECK(completion.scores[1].num_tokens == 3);
-  CHECK(completion.prompt_tokens == 7);
+  CHECK(completion.prompt_tokens == 9);
   CHECK(completion.choices.empty());
 
   CHECK(refused(R"({"context":"a","continuation":"b"})").code == "empty_continuation");  // merges into the context
@@ -398,7 +509,14 @@ TEST_CASE("a rolling text is summed over its windows") {
   CHECK(completion.scores[0].num_tokens == 5);
   CHECK_FALSE(completion.scores[0].is_greedy);
 
-  PreparedRequest empty = prepared(R"({"text":"","rolling":true})");
+  // lm-evaluation-harness puts the prefix token before what the tokenizer made, its own BOS included.
+  PreparedRequest twice = prepared(R"({"text":"x","rolling":true})", tiny_with_bos(), options_of(4));
+  CHECK(twice.sequences.at(0).prompt == Ids{0, 0, tiny_id('x')});
+  CHECK(twice.sequences[0].score_from == 1);
+  CHECK(prepared(R"({"text":"<s>x","rolling":true})", tiny_with_bos()).sequences.at(0).prompt ==
+        Ids{0, 0, tiny_id('x')});
+
+  PreparedRequest empty = prepared(R"({"text":"","rolling":true})", tiny_with_bos());
   CHECK(empty.sequences.empty());
   CHECK(completed(empty, {}).scores.at(0).num_tokens == 0);
   CHECK(completed(empty, {}).scores.at(0).sum_logprob == 0);

@@ -1,13 +1,17 @@
 // A device whose arithmetic is a hash: it executes plans as the real one does, and its answers betray every mistake.
 //
-// The cell of a position holds hash(id, position, all earlier cells of the sequence), read through the block table of
-// the plan. A wrong, stale or reused block, a missing copy, a wrong position or a wrong id therefore changes every draw
-// that follows. run_alone() answers the same request without scheduler, blocks or steps.
+// The cell of a position holds hash(id, entry of the RoPE table, all earlier cells of the sequence), read through the
+// block table of the plan. A wrong, stale or reused block, a missing copy, a wrong position or a wrong id therefore
+// changes every draw that follows; so do a slot's edits, and what it has counted. run_alone() answers the same request
+// without scheduler, blocks or steps.
 #pragma once
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <deque>
+#include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -21,18 +25,42 @@ inline uint64_t mix(uint64_t a, uint64_t b) {
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64) ^ std::rotl(a, 23) ^ b;
 }
 
+// What a slot keeps of its sequence for penalties and edits.
+struct EditState {
+  std::map<int32_t, int32_t> drawn;
+  std::set<int32_t> prompt;
+  std::vector<LogitEdit> edits;
+
+  bool bans(int32_t id, int32_t position) const {
+    return std::any_of(edits.begin(), edits.end(), [&](const LogitEdit& edit) {
+      return edit.id == id && std::isinf(edit.bias) && position < edit.until;
+    });
+  }
+  uint64_t digest(const HeadRow& head) const {
+    uint64_t hash =
+        mix(std::bit_cast<uint32_t>(head.repetition_penalty),
+            mix(std::bit_cast<uint32_t>(head.frequency_penalty), std::bit_cast<uint32_t>(head.presence_penalty)));
+    for (auto [id, times] : drawn) hash = mix(hash, mix(static_cast<uint64_t>(id), static_cast<uint64_t>(times)));
+    for (int32_t id : prompt) hash = mix(hash, static_cast<uint64_t>(id) + 1);
+    for (const LogitEdit& edit : edits)
+      if (head.position < edit.until)
+        hash = mix(hash, mix(static_cast<uint64_t>(edit.id), std::bit_cast<uint32_t>(edit.bias)));
+    return hash;
+  }
+};
+
 // What the hash model is: part of a trial, the same for the device and for run_alone().
 struct HashModel {
   int32_t vocab = 8;
   uint32_t one_in_bad = 0;  // logits that are not finite; 0: none
 
-  static uint64_t cell(int32_t id, int32_t position, uint64_t context) {
-    return mix(mix(static_cast<uint64_t>(id), static_cast<uint64_t>(position)), context);
+  static uint64_t cell(int32_t id, int32_t rope_entry, uint64_t context) {
+    return mix(mix(static_cast<uint64_t>(id), static_cast<uint64_t>(rope_entry)), context);
   }
   // Context of the first p + 1 positions from that of the first p.
   static uint64_t extend(uint64_t context, uint64_t cell) { return std::rotl(context, 5) * 0x2545F4914F6CDD1Du + cell; }
 
-  HeadResult answer(uint64_t context, const HeadRow& head) const {
+  HeadResult answer(uint64_t context, const HeadRow& head, const EditState& state) const {
     const uint64_t logits = mix(context, 0x5BD1E995);
     if (one_in_bad > 0 && logits % one_in_bad == 0) return {.token = -1, .logprob = 0, .flags = HeadResult::kNonFinite};
     if (head.target >= 0) {
@@ -43,9 +71,19 @@ struct HashModel {
     uint64_t key = mix(head.seed, (static_cast<uint64_t>(head.choice) << 32) | static_cast<uint32_t>(head.position));
     key = mix(key, std::bit_cast<uint32_t>(head.temperature) ^ (static_cast<uint64_t>(head.top_k) << 32));
     key ^= std::bit_cast<uint32_t>(head.top_p) ^ (static_cast<uint64_t>(std::bit_cast<uint32_t>(head.min_p)) << 32);
+    if (head.edits) key = mix(key, state.digest(head));
     const uint64_t draw = mix(logits, key);
-    return {
-        .token = static_cast<int32_t>((draw >> 20) % vocab), .logprob = -static_cast<float>(draw % 991), .flags = 0};
+    int32_t token = static_cast<int32_t>((draw >> 20) % vocab);
+    for (int32_t tried = 0; head.edits && state.bans(token, head.position); ++tried, token = (token + 1) % vocab)
+      if (tried == vocab) return {.token = -1, .logprob = 0, .flags = HeadResult::kAllBanned};
+    return {.token = token, .logprob = -static_cast<float>(draw % 991), .flags = 0};
+  }
+
+  // [kMaxTopLogprobs] as the ops fill them; what a row does not want is left as it was.
+  void fill_top(uint64_t context, const HeadRow& head, TopLogprob* top) const {
+    for (int32_t i = 0; i < head.top_logprobs; ++i)
+      top[i] =
+          i < vocab ? TopLogprob{i, -static_cast<float>(mix(context, static_cast<uint64_t>(i)) % 983)} : TopLogprob{};
   }
 };
 
@@ -57,6 +95,7 @@ class HashDevice {
         cells_(static_cast<size_t>(config.num_blocks) * config.block_size, 0xDEAD),
         written_(cells_.size(), 0),
         last_tokens_(config.max_batch, -1),
+        edits_(config.max_batch),
         next_position_(config.max_batch, -1),
         last_writer_(config.num_blocks, -1) {}
 
@@ -91,7 +130,11 @@ class HashDevice {
 
   StepResult execute(const StepPlan& plan) {
     copy(plan);
-    StepResult result{.id = plan.id, .head = {}};
+    for (const SlotSetup& setup : plan.setups) prepare(setup);
+    StepResult result{.id = plan.id, .head = {}, .top = {}};
+    const bool wants_top =
+        std::any_of(plan.head.begin(), plan.head.end(), [](const HeadRow& row) { return row.top_logprobs > 0; });
+    if (wants_top) result.top.resize(plan.head.size() * kMaxTopLogprobs, {.id = 7777, .logprob = 7777});
     size_t head = 0;
     std::vector<std::pair<int32_t, int32_t>> drawn;  // reaches the slots when the step is done
     for (const PlanRow& row : plan.rows) {
@@ -106,16 +149,21 @@ class HashDevice {
         const int32_t input = plan.input_ids[token];
         require(written_[at] != plan.id, "two rows of one plan write the same cell");
         written_[at] = plan.id;
-        cells_[at] = HashModel::cell(input >= 0 ? input : last_tokens_[~input], position, context);
+        cells_[at] = HashModel::cell(input >= 0 ? input : last_tokens_[~input], row.rope_begin + position, context);
         context = HashModel::extend(context, cells_[at]);
         for (; head < plan.head.size() && plan.head_tokens[head] == token; ++head) {
-          result.head.push_back(model_.answer(context, plan.head[head]));
+          const HeadRow& wanted = plan.head[head];
+          result.head.push_back(model_.answer(context, wanted, edits_[wanted.slot]));
+          if (wanted.top_logprobs > 0) model_.fill_top(context, wanted, &result.top[head * kMaxTopLogprobs]);
           if (plan.head[head].target < 0) drawn.emplace_back(plan.head[head].slot, result.head.back().token);
         }
       }
     }
     require(head == plan.head.size(), "wanted logits are not in the order of their tokens");
-    for (auto [slot, token] : drawn) last_tokens_[slot] = token;
+    for (auto [slot, token] : drawn) {
+      last_tokens_[slot] = token;
+      ++edits_[slot].drawn[token];
+    }
     return result;
   }
 
@@ -144,6 +192,18 @@ class HashDevice {
     for (int32_t block : plan.block_tables) require(block >= 0 && block < config_.num_blocks, "no such block");
   }
 
+  void prepare(const SlotSetup& setup) {
+    require(setup.slot >= 0 && setup.slot < config_.max_batch, "a setup for a slot that there is not");
+    require(setup.edits.size() <= static_cast<size_t>(kMaxLogitEdits), "too many edits");
+    require(std::is_sorted(setup.edits.begin(), setup.edits.end(),
+                           [](const LogitEdit& a, const LogitEdit& b) { return a.id < b.id; }),
+            "edits are not in the order of their ids");
+    EditState& state = edits_[setup.slot] = {};
+    state.prompt.insert(setup.prompt.begin(), setup.prompt.end());
+    for (int32_t id : setup.generated) ++state.drawn[id];
+    state.edits = setup.edits;
+  }
+
   // All sources are read before any target is written: the copies of a plan may run in any order.
   void copy(const StepPlan& plan) {
     std::vector<uint64_t> sources;
@@ -164,10 +224,33 @@ class HashDevice {
   std::vector<uint64_t> cells_;         // [blocks * block_size]
   std::vector<uint64_t> written_;       // by which plan
   std::vector<int32_t> last_tokens_;    // [max_batch]
+  std::vector<EditState> edits_;        // [max_batch]
   std::vector<int32_t> next_position_;  // [max_batch] as planned
   std::vector<int32_t> last_writer_;    // [blocks] slot, as planned
   std::deque<StepPlan> in_flight_;
 };
+
+// The edits that a sequence asks for, as the device should know them.
+inline EditState edit_state(const SequenceInput& input) {
+  EditState state;
+  state.prompt.insert(input.prompt.begin(), input.prompt.end());
+  std::multimap<int32_t, LogitEdit> by_id;
+  for (const LogitEdit& bias : input.sampling.logit_bias) by_id.emplace(bias.id, bias);
+  const int32_t until = static_cast<int32_t>(input.prompt.size()) + input.stop.min_tokens;
+  if (input.stop.min_tokens > 0)
+    for (int32_t id : input.stop.stop_ids) by_id.emplace(id, LogitEdit{id, -INFINITY, until});
+  for (const auto& [id, edit] : by_id) state.edits.push_back(edit);
+  return state;
+}
+
+// What the logits after ids[0, fed) depend on. The whole text is rotated by one table, whichever its length calls for.
+inline uint64_t context_of(const std::vector<int32_t>& ids, int32_t fed, bool long_rope,
+                           const SchedulerConfig& config) {
+  uint64_t context = 0;
+  const int32_t begin = long_rope ? config.long_rope_begin : 0;
+  for (int32_t p = 0; p < fed; ++p) context = HashModel::extend(context, HashModel::cell(ids[p], begin + p, context));
+  return context;
+}
 
 // The answer to one sequence alone; a pure function. `watcher` must be fresh.
 inline SequenceOutput run_alone(const SequenceInput& input, const StopWatcher& watcher, const HashModel& model,
@@ -177,42 +260,70 @@ inline SequenceOutput run_alone(const SequenceInput& input, const StopWatcher& w
   const int32_t prompt = static_cast<int32_t>(input.prompt.size());
   const bool scoring = input.score_from >= 1;
   const int32_t max_new = std::min(input.stop.max_tokens, config.max_context - prompt);
-  const int32_t fed = scoring ? prompt - 1 : prompt + max_new - 1;
+  const SamplingParams& s = input.sampling;
   auto end = [&](FinishReason reason) {
     output.reason = reason;
     return output;
   };
-  if (prompt - (scoring ? 1 : 0) > config.max_context || (!scoring && max_new < 1)) return end(FinishReason::error);
-  if (fed > config.num_blocks * config.block_size) return end(FinishReason::error);
+  auto fail = [&](SequenceFault fault) {
+    output.fault = fault;
+    return end(FinishReason::error);
+  };
+  auto is_long = [&](int32_t fed) { return config.long_rope_from > 0 && fed > config.long_rope_from; };
+  auto keep_top = [&](uint64_t context, const HeadRow& head, std::vector<std::vector<TopLogprob>>& list) {
+    if (s.top_logprobs == 0) return;
+    std::vector<TopLogprob> top(kMaxTopLogprobs);
+    model.fill_top(context, head, top.data());
+    top.resize(std::min(s.top_logprobs, model.vocab));
+    list.push_back(top);
+  };
+  const bool generates = input.stop.max_tokens > 0;
+  const bool leaves_room = generates ? max_new >= 1 : prompt - scoring <= config.max_context;
+  if (!leaves_room || prompt + std::max(0, max_new) - 1 > config.num_blocks * config.block_size)
+    return fail(SequenceFault::never_fits);
 
-  std::vector<int32_t> ids = input.prompt;
-  uint64_t context = 0;
-  for (int32_t p = 0; p < fed; ++p) {
-    context = HashModel::extend(context, HashModel::cell(ids[p], p, context));
-    if (scoring ? p + 1 < input.score_from : p + 1 < prompt) continue;
-    const SamplingParams& s = input.sampling;
-    HeadRow head{.temperature = s.temperature,
-                 .top_p = s.top_p,
-                 .min_p = s.min_p,
-                 .top_k = s.top_k,
-                 .position = p + 1,
-                 .choice = input.choice,
-                 .seed = s.seed};
-    if (scoring) head.target = ids[p + 1];
-    const HeadResult result = model.answer(context, head);
-    if (result.flags & HeadResult::kNonFinite) return end(FinishReason::error);
-    if (scoring) {
+  if (scoring) {
+    const bool long_rope = is_long(generates ? prompt : prompt - 1);
+    for (int32_t target = input.score_from; target < prompt; ++target) {
+      const HeadRow head{.target = input.prompt[target], .top_logprobs = s.top_logprobs};
+      const uint64_t context = context_of(input.prompt, target, long_rope, config);
+      const HeadResult result = model.answer(context, head, {});
+      if (result.flags & HeadResult::kNonFinite) return fail(SequenceFault::non_finite_logits);
       output.scores.push_back({result.logprob, (result.flags & HeadResult::kArgmax) != 0});
-      continue;
+      keep_top(context, head, output.score_top_logprobs);
     }
+    if (!generates) return end(FinishReason::scored);
+  }
+  EditState state = edit_state(input);
+  const bool penalties = s.repetition_penalty != 1 || s.frequency_penalty != 0 || s.presence_penalty != 0;
+  std::vector<int32_t> ids = input.prompt;
+  for (int32_t fed = prompt; fed < prompt + max_new; ++fed) {
+    const HeadRow head{.temperature = s.temperature,
+                       .top_p = s.top_p,
+                       .min_p = s.min_p,
+                       .top_k = s.top_k,
+                       .position = fed,
+                       .choice = input.choice,
+                       .seed = s.seed,
+                       .repetition_penalty = s.repetition_penalty,
+                       .frequency_penalty = s.frequency_penalty,
+                       .presence_penalty = s.presence_penalty,
+                       .top_logprobs = s.top_logprobs,
+                       .edits = penalties || !state.edits.empty()};
+    const uint64_t context = context_of(ids, fed, is_long(fed), config);
+    const HeadResult result = model.answer(context, head, state);
+    if (result.flags & HeadResult::kNonFinite) return fail(SequenceFault::non_finite_logits);
+    if (result.flags & HeadResult::kAllBanned) return fail(SequenceFault::all_ids_banned);
     ids.push_back(result.token);
+    ++state.drawn[result.token];
     output.tokens.push_back(result.token);
     output.logprobs.push_back(result.logprob);
-    const bool stop_id = std::count(input.stop.stop_ids.begin(), input.stop.stop_ids.end(), result.token) > 0;
-    if (stop_id && static_cast<int32_t>(output.tokens.size()) >= input.stop.min_tokens) return end(FinishReason::stop);
+    keep_top(context, head, output.top_logprobs);
+    if (std::count(input.stop.stop_ids.begin(), input.stop.stop_ids.end(), result.token) > 0)
+      return end(FinishReason::stop);
     if (watcher && watcher(result.token)) return end(FinishReason::stop);
   }
-  return end(scoring ? FinishReason::scored : FinishReason::length);
+  return end(FinishReason::length);
 }
 
 }  // namespace penstock::testing

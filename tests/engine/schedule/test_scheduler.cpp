@@ -2,6 +2,7 @@
 #include "engine/schedule/scheduler.h"
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <deque>
 #include <map>
@@ -37,7 +38,7 @@ SequenceInput input(uint64_t tag, int32_t prompt, int32_t max_tokens, int32_t fi
 }
 
 StepResult answer(const StepPlan& plan, int32_t token) {
-  return {.id = plan.id, .head = std::vector<HeadResult>(plan.head.size(), HeadResult{.token = token})};
+  return {.id = plan.id, .head = std::vector<HeadResult>(plan.head.size(), HeadResult{.token = token}), .top = {}};
 }
 
 // Plans and answers until nothing is left; returns the outputs by tag.
@@ -123,21 +124,153 @@ TEST_CASE("a stop id found late drops the surplus, and blocks return with the la
   CHECK(scheduler.idle());
 }
 
-TEST_CASE("min_tokens counts the ending token; a stop watcher sees every token once") {
+TEST_CASE("a stop watcher sees every token once, and ends its sequence") {
   Scheduler scheduler(small());
   std::vector<int32_t> seen;
-  SequenceInput sequence = input(1, 4, 10);
-  sequence.stop.stop_ids = {7};
-  sequence.stop.min_tokens = 3;
+  SequenceInput sequence = input(1, 4, 3);
   sequence.stop_watcher = [&](int32_t id) { return seen.push_back(id), false; };
   scheduler.add(sequence);
   CHECK(finish_all(scheduler)[1].tokens == std::vector<int32_t>{7, 7, 7});
-  CHECK(seen == std::vector<int32_t>{7, 7});
+  CHECK(seen == std::vector<int32_t>{7, 7, 7});
   sequence.stop_watcher = [](int32_t id) { return id == 7; };
   scheduler.add(sequence);
   const SequenceOutput output = finish_all(scheduler)[1];
   CHECK(output.reason == FinishReason::stop);
   CHECK(output.tokens.size() == 1);
+}
+
+TEST_CASE("a slot is told of penalties, biases and banned stop ids at each admission") {
+  SchedulerConfig config = small();
+  config.num_blocks = 7;
+  Scheduler scheduler(config);
+  scheduler.add(input(1, 4, 20));
+  SequenceInput edited = input(2, 4, 20, 500);
+  edited.sampling.logit_bias = {{3, 1.5f}, {8, -2.0f}};
+  edited.sampling.frequency_penalty = 0.5f;
+  edited.stop.stop_ids = {8, 5};
+  edited.stop.min_tokens = 6;
+  scheduler.add(edited);
+  std::vector<SlotSetup> setups;
+  while (!scheduler.idle()) {
+    const StepPlan plan = scheduler.plan();
+    setups.insert(setups.end(), plan.setups.begin(), plan.setups.end());
+    for (const HeadRow& row : plan.head) {
+      CHECK(row.edits == (row.frequency_penalty == 0.5f));
+      if (row.edits) CHECK(row.slot == setups.back().slot);
+    }
+    scheduler.commit(answer(plan, 7));
+  }
+  REQUIRE(setups.size() >= 2);  // it was preempted
+  CHECK(setups[0].prompt == std::vector<int32_t>{500, 501, 502, 503});
+  CHECK(setups[0].generated.empty());
+  CHECK(setups[1].prompt == setups[0].prompt);
+  CHECK(setups[1].generated.size() > 1);
+  CHECK(setups[1].generated == std::vector<int32_t>(setups[1].generated.size(), 7));
+  std::vector<int32_t> ids, untils;
+  for (const LogitEdit& edit : setups[1].edits) ids.push_back(edit.id), untils.push_back(edit.until);
+  CHECK(ids == std::vector<int32_t>{3, 5, 8, 8});
+  CHECK(untils == std::vector<int32_t>{INT32_MAX, 10, INT32_MAX, 10});
+  CHECK(setups[1].edits[1].bias == -INFINITY);
+  CHECK(setups[1].edits[2].bias == -2.0f);
+}
+
+TEST_CASE("stop ids need no setup when nothing bans them, nor does a text that is only scored") {
+  Scheduler scheduler(small());
+  SequenceInput plain = input(1, 4, 2), text = input(2, 4, 0, 300);
+  plain.stop.stop_ids = {5};
+  text.score_from = 1;
+  text.sampling.repetition_penalty = 2;
+  scheduler.add(plain);
+  scheduler.add(text);
+  const StepPlan plan = scheduler.plan();
+  CHECK(plan.rows.size() == 2);
+  CHECK(plan.setups.empty());
+  for (const HeadRow& row : plan.head) CHECK(row.edits == 0);
+}
+
+TEST_CASE("a prompt that is scored and continued has its scores first, in the rows of one prefill") {
+  Scheduler scheduler(small());
+  SequenceInput echoed = input(1, 5, 2), other = input(1, 5, 2);
+  echoed.score_from = 1;
+  other.choice = 1, other.tag = 2;
+  scheduler.add(echoed);
+  scheduler.add(other);
+  StepPlan plan = scheduler.plan();
+  REQUIRE(plan.head.size() == 5);
+  CHECK(plan.head_tokens == std::vector<int32_t>{0, 1, 2, 3, 4});
+  CHECK(plan.head[3].target == 104);
+  CHECK(plan.head[4].target == -1);
+  CHECK(plan.head[4].position == 5);
+  scheduler.commit(answer(plan, 7));
+  plan = scheduler.plan();
+  REQUIRE(plan.rows.size() == 2);  // the other choice forks, and computes one token
+  CHECK(plan.rows[1].first_position == 4);
+  CHECK(plan.block_tables[plan.rows[1].first_block] == plan.block_tables[plan.rows[0].first_block]);
+  scheduler.commit(answer(plan, 7));
+  auto outputs = finish_all(scheduler);
+  CHECK(outputs[1].reason == FinishReason::length);
+  CHECK(outputs[1].scores.size() == 4);
+  CHECK(outputs[1].tokens.size() == 2);
+  CHECK(outputs[2].scores.empty());
+  CHECK(outputs[2].tokens.size() == 2);
+}
+
+TEST_CASE("alternatives reach their tokens and scores, and a short vocabulary leaves places empty") {
+  Scheduler scheduler(small());
+  SequenceInput echoed = input(1, 2, 1);
+  echoed.score_from = 1;
+  echoed.sampling.top_logprobs = 3;
+  scheduler.add(echoed);
+  const StepPlan plan = scheduler.plan();
+  StepResult result = answer(plan, 7);
+  Scheduler strict(small());
+  strict.add(echoed);
+  strict.plan();
+  CHECK_THROWS_WITH(strict.commit(result), ContainsSubstring("lacks the top log-probabilities"));
+  result.top.resize(2 * kMaxTopLogprobs);
+  result.top[0] = {4, -1.0f};
+  result.top[kMaxTopLogprobs] = {5, -2.0f};
+  result.top[kMaxTopLogprobs + 1] = {6, -3.0f};
+  scheduler.commit(result);
+  const SequenceOutput output = scheduler.take_finished().at(0);
+  REQUIRE(output.score_top_logprobs.size() == 1);
+  REQUIRE(output.score_top_logprobs[0].size() == 1);
+  CHECK(output.score_top_logprobs[0][0].id == 4);
+  REQUIRE(output.top_logprobs.size() == 1);
+  REQUIRE(output.top_logprobs[0].size() == 2);
+  CHECK(output.top_logprobs[0][1].id == 6);
+  CHECK(output.top_logprobs[0][1].logprob == -3.0f);
+}
+
+TEST_CASE("a sequence that outgrows the short RoPE table is computed anew with the long one") {
+  SchedulerConfig config = small();
+  config.long_rope_from = 6;
+  config.long_rope_begin = 100;
+  Scheduler scheduler(config);
+  scheduler.add(input(1, 5, 6));
+  StepPlan plan = scheduler.plan();
+  CHECK(plan.rows[0].rope_begin == 0);
+  const StepPlan ahead = scheduler.plan();  // feeds position 5: six tokens are still short
+  CHECK(ahead.rows.at(0).rope_begin == 0);
+  CHECK(scheduler.plan().empty());  // the seventh is not known yet
+  scheduler.commit(answer(plan, 7));
+  CHECK(scheduler.plan().empty());
+  scheduler.commit(answer(ahead, 8));
+  plan = scheduler.plan();
+  REQUIRE(plan.rows.size() == 1);
+  CHECK(plan.rows[0].rope_begin == 100);
+  CHECK(plan.rows[0].first_position == 0);  // the short blocks of the prompt are no use
+  CHECK(plan.input_ids == std::vector<int32_t>{100, 101, 102, 103, 104, 7, 8});
+  scheduler.commit(answer(plan, 9));
+  const SequenceOutput output = finish_all(scheduler, 9)[1];
+  CHECK(output.tokens == std::vector<int32_t>{7, 8, 9, 9, 9, 9});
+  CHECK(output.preemptions == 0);
+  CHECK(scheduler.stats().preemptions == 0);
+
+  scheduler.add(input(2, 9, 2));  // long from the start, and what the first has left behind is of use
+  plan = scheduler.plan();
+  CHECK(plan.rows[0].rope_begin == 100);
+  CHECK(plan.rows[0].first_position == 4);
 }
 
 TEST_CASE("scores are wanted at the token before, and a step wants no more than max_head_rows") {
@@ -243,6 +376,7 @@ TEST_CASE("logits that are not finite end their sequence alone, and its blocks a
   REQUIRE(outputs.size() == 1);
   CHECK(outputs[0].reason == FinishReason::error);
   CHECK(outputs[0].error == "NaN or infinity in the logits");
+  CHECK(outputs[0].fault == SequenceFault::non_finite_logits);
   CHECK(outputs[0].tokens.empty());
   const uint64_t other = outputs[0].tag == 1 ? 2 : 1;
   CHECK(finish_all(scheduler)[other].tokens.size() == 3);
@@ -275,7 +409,10 @@ TEST_CASE("what can never fit is refused with the numbers") {
   poor.add(input(4, 5, 5));
   auto outputs = scheduler.take_finished();
   REQUIRE(outputs.size() == 3);
-  for (const SequenceOutput& output : outputs) CHECK(output.reason == FinishReason::error);
+  for (const SequenceOutput& output : outputs) {
+    CHECK(output.reason == FinishReason::error);
+    CHECK(output.fault == SequenceFault::never_fits);
+  }
   CHECK(outputs[0].error == "the prompt of 64 tokens leaves no room for a token in the context of 64");
   outputs = poor.take_finished();
   REQUIRE(outputs.size() == 1);
@@ -334,7 +471,7 @@ TEST_CASE("limits that contradict each other and results out of order are refuse
   scheduler.add(input(1, 4, 3));
   const StepPlan first = scheduler.plan(), second = scheduler.plan();
   CHECK_THROWS_AS(scheduler.commit(answer(second, 7)), Error);
-  CHECK_THROWS_AS(scheduler.commit(StepResult{.id = first.id, .head = {}}), Error);
+  CHECK_THROWS_AS(scheduler.commit(StepResult{.id = first.id, .head = {}, .top = {}}), Error);
 }
 
 TEST_CASE("planning and committing 512 decoders", "[.speed]") {

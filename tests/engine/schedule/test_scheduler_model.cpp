@@ -56,6 +56,9 @@ struct Totals {
   int64_t sequences = 0, errors = 0, dropped = 0, actions = 0;
   SchedulerStats stats;
   int64_t reserved = 0;  // preempted so often that they were readmitted with a reservation
+  int64_t crossed = 0;   // outgrew the short RoPE table while they ran
+  int64_t echoed = 0;    // scored and continued
+  int64_t all_banned = 0;
 };
 
 SchedulerConfig random_config(Random& random) {
@@ -68,7 +71,23 @@ SchedulerConfig random_config(Random& random) {
   config.max_context = random.between(8, 96);
   config.prefix_cache = !random.one_in(4);
   config.look_ahead = random.one_in(2) ? random.between(1, 6) : 64;
+  if (random.one_in(3)) {
+    config.long_rope_from = random.between(1, config.max_context);
+    config.long_rope_begin = random.between(1, 200);
+  }
   return config;
+}
+
+// Penalties, biases and alternatives; often none.
+void add_edits(SamplingParams& sampling, Random& random, int32_t vocab) {
+  if (random.one_in(4)) sampling.repetition_penalty = 1.5f;
+  if (random.one_in(6)) sampling.frequency_penalty = 0.5f;
+  if (random.one_in(6)) sampling.presence_penalty = -0.5f;
+  const bool all = random.one_in(60);
+  if (all || random.one_in(4))
+    for (int32_t id = 0; id < vocab; ++id)
+      if (all || random.one_in(3)) sampling.logit_bias.push_back({id, all || random.one_in(4) ? -INFINITY : 1.5f});
+  if (random.one_in(3)) sampling.top_logprobs = random.between(1, kMaxTopLogprobs);
 }
 
 // One request: one or several choices of a prompt, or a text to be scored; prompts begin as other prompts do.
@@ -86,11 +105,14 @@ void add_request(Trial& trial, Random& random, const std::vector<int32_t>& text,
   input.sampling.top_k = random.between(0, 3);
   input.sampling.top_p = random.one_in(2) ? 1.0f : 0.9f;
   input.sampling.min_p = random.one_in(2) ? 0.0f : 0.05f;
-  input.stop.max_tokens = random.between(1, random.one_in(2) ? 4 : 30);
+  if (random.one_in(2)) add_edits(input.sampling, random, trial.model.vocab);
+  const bool only_scored = input.score_from >= 1 && !random.one_in(3);
+  input.stop.max_tokens = only_scored ? 0 : random.between(1, random.one_in(2) ? 4 : 30);
   if (!random.one_in(3)) input.stop.stop_ids = {0};
   input.stop.min_tokens = random.one_in(3) ? random.between(0, 6) : 0;
-  const int32_t choices = input.score_from < 0 && random.one_in(3) ? random.between(2, 5) : 1;
+  const int32_t choices = !only_scored && random.one_in(3) ? random.between(2, 5) : 1;
   for (input.choice = 0; input.choice < choices; ++input.choice) {
+    if (input.choice > 0) input.score_from = -1;  // as an echoed prompt is: scored once
     input.tag = trial.jobs.size();
     Job job{input, nullptr};
     if (random.one_in(4)) {
@@ -108,7 +130,7 @@ void tighten_pool(Trial& trial, Random& random) {
   int32_t longest = 1;
   for (Job& job : trial.jobs) {
     if (!random.one_in(3)) job.input.stop.stop_ids.clear();
-    if (random.one_in(2)) job.input.stop.max_tokens = random.between(8, 60);
+    if (job.input.stop.max_tokens > 0 && random.one_in(2)) job.input.stop.max_tokens = random.between(8, 60);
     const int32_t size = static_cast<int32_t>(job.input.prompt.size()) + job.input.stop.max_tokens;
     longest = std::max(longest, std::min(size, config.max_context));
   }
@@ -237,20 +259,34 @@ class Run {
     require(answer.reason == alone.reason, name + "reason " + std::to_string(static_cast<int>(answer.reason)) +
                                                ", alone " + std::to_string(static_cast<int>(alone.reason)) + " " +
                                                answer.error);
+    require(answer.fault == alone.fault, name + "another fault than alone");
     require(answer.tokens == alone.tokens, name + "other tokens than alone");
     require(answer.logprobs == alone.logprobs, name + "other logprobs than alone");
     require(answer.scores.size() == alone.scores.size(), name + "another number of scores than alone");
     for (size_t i = 0; i < alone.scores.size(); ++i)
       require(answer.scores[i].logprob == alone.scores[i].logprob && answer.scores[i].argmax == alone.scores[i].argmax,
               name + "other scores than alone");
+    require(same_top(answer.top_logprobs, alone.top_logprobs), name + "other alternatives than alone");
+    require(same_top(answer.score_top_logprobs, alone.score_top_logprobs), name + "other scored alternatives");
     require((answer.reason == FinishReason::error) == !answer.error.empty(),
             name + "error without message, or reverse");
     if (job.watch) require(job.watch->seen == fresh.seen, name + "the stop watcher saw other tokens than alone");
     require(answer.cached_tokens < static_cast<int32_t>(job.input.prompt.size()),
             name + "all of the prompt was cached");
     totals.errors += answer.reason == FinishReason::error;
+    totals.all_banned += answer.fault == SequenceFault::all_ids_banned;
+    totals.echoed += !answer.scores.empty() && !answer.tokens.empty();
+    const auto prompt = static_cast<int32_t>(job.input.prompt.size()), limit = trial_.config.long_rope_from;
+    totals.crossed += limit > 0 && prompt <= limit && prompt + static_cast<int32_t>(answer.tokens.size()) > limit + 1;
     require(answer.preemptions <= 3, name + "preempted in spite of its reservation");
     totals.reserved += answer.preemptions >= 3;
+  }
+
+  static bool same_top(const std::vector<std::vector<TopLogprob>>& a, const std::vector<std::vector<TopLogprob>>& b) {
+    auto same = [](const TopLogprob& x, const TopLogprob& y) { return x.id == y.id && x.logprob == y.logprob; };
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](const auto& x, const auto& y) {
+      return std::equal(x.begin(), x.end(), y.begin(), y.end(), same);
+    });
   }
 
   void add_stats(Totals& totals) const {
@@ -298,11 +334,15 @@ TEST_CASE("random jobs are answered as if every sequence had run alone", "[model
             << " errors, " << totals.dropped << " more dropped), " << totals.stats.steps << " steps, "
             << totals.stats.preemptions << " preemptions (" << totals.reserved << " reservations), "
             << totals.stats.block_copies << " copies, " << totals.stats.cached_tokens << " of "
-            << totals.stats.prompt_tokens << " prompt tokens cached\n";
+            << totals.stats.prompt_tokens << " prompt tokens cached, " << totals.crossed << " RoPE crossings, "
+            << totals.echoed << " echoed, " << totals.all_banned << " without an id to draw\n";
   if (only || last < 500) return;
   // The trials reach what they are meant to reach.
   CHECK(totals.stats.preemptions > static_cast<int64_t>(last) / 10);
   CHECK(totals.reserved > 0);
+  CHECK(totals.crossed > static_cast<int64_t>(last) / 10);
+  CHECK(totals.echoed > static_cast<int64_t>(last) / 10);
+  CHECK(totals.all_banned > 0);
   CHECK(totals.stats.block_copies > static_cast<int64_t>(last) / 10);
   CHECK(totals.stats.cached_tokens > totals.stats.prompt_tokens / 10);
   CHECK(totals.errors > 0);

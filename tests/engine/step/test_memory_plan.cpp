@@ -82,6 +82,8 @@ TEST_CASE("A step holds one token of every sequence, and the context is no longe
   CHECK(capacity.rows == 100);
   CHECK(capacity.table_entries == 100 * 2);
   CHECK(capacity.head_rows >= 100 + head_rows_at_once(100));
+  CHECK(capacity.vocab == 512);
+  CHECK(p.step_bytes >= 100 * (512 * 2 + kMaxLogitEdits * 12));  // what slots keep is paid for
 }
 
 }  // namespace

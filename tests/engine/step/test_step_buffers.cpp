@@ -6,7 +6,7 @@
 namespace penstock {
 namespace {
 
-constexpr StepCapacity kCapacity = {.tokens = 8, .head_rows = 6, .rows = 3, .table_entries = 7};
+constexpr StepCapacity kCapacity = {.tokens = 8, .head_rows = 6, .rows = 3, .table_entries = 7, .vocab = 50};
 
 std::vector<int32_t> values(const int32_t* data, int64_t count) { return {data, data + count}; }
 
@@ -14,7 +14,13 @@ std::vector<int32_t> values(const int32_t* data, int64_t count) { return {data, 
 StepPlan two_rows() {
   StepPlan plan;
   plan.rows = {{.slot = 2, .first_token = 0, .num_tokens = 3, .first_position = 2, .first_block = 0, .num_blocks = 2},
-               {.slot = 0, .first_token = 3, .num_tokens = 1, .first_position = 9, .first_block = 2, .num_blocks = 3}};
+               {.slot = 0,
+                .first_token = 3,
+                .num_tokens = 1,
+                .first_position = 9,
+                .first_block = 2,
+                .num_blocks = 3,
+                .rope_begin = 100}};
   plan.input_ids = {10, 11, 12, input_from_slot(0)};
   plan.block_tables = {5, 6, 1, 2, 3};
   plan.head = {{.slot = 0, .temperature = 0.5f, .position = 10, .seed = 77}};
@@ -34,6 +40,7 @@ TEST_CASE("A plan becomes a view, padded to its bucket") {
   CHECK(values(view.token_rows, 6) == std::vector<int32_t>{0, 0, 0, 1, 0, 0});
   CHECK(values(view.row_begin, 4) == std::vector<int32_t>{0, 3, 4, 4});
   CHECK(values(view.row_context, 3) == std::vector<int32_t>{5, 10, 0});
+  CHECK(values(view.row_rope, 3) == std::vector<int32_t>{0, 100, 0});
   CHECK(values(view.row_table, 3) == std::vector<int32_t>{0, 2, 0});
   CHECK(values(view.block_tables, 5) == std::vector<int32_t>{5, 6, 1, 2, 3});
   CHECK(values(buffers.head_tokens(), 2) == std::vector<int32_t>{3, 0});
@@ -71,12 +78,13 @@ TEST_CASE("The arrays do not overlap and the sum of their bytes is announced") {
   auto backend = make_backend({});
   StepBuffers buffers(kCapacity, *backend);
   const StepView view = buffers.view(8);
-  std::vector<std::pair<const void*, int64_t>> arrays = {{buffers.head_rows(), kCapacity.head_rows * 40},
+  std::vector<std::pair<const void*, int64_t>> arrays = {{buffers.head_rows(), kCapacity.head_rows * 64},
                                                          {view.input_ids, 32},
                                                          {view.positions, 32},
                                                          {view.token_rows, 32},
                                                          {view.row_begin, 16},
                                                          {view.row_context, 12},
+                                                         {view.row_rope, 12},
                                                          {view.row_table, 12},
                                                          {view.block_tables, 28},
                                                          {buffers.head_tokens(), 24}};
@@ -86,7 +94,19 @@ TEST_CASE("The arrays do not overlap and the sum of their bytes is announced") {
     if (i > 0) CHECK(static_cast<const char*>(arrays[i - 1].first) + arrays[i - 1].second <= arrays[i].first);
   }
   const auto span = static_cast<const char*>(arrays.back().first) - static_cast<const char*>(arrays.front().first);
-  CHECK(StepBuffers::bytes(kCapacity) >= span + 12 + kCapacity.head_rows * 12 + kCapacity.rows * 4);
+  const int64_t results = kCapacity.head_rows * (12 + kMaxTopLogprobs * 8);
+  const int64_t slots = kCapacity.rows * (4 + kCapacity.vocab * 2 + kMaxLogitEdits * 12 + 4);
+  CHECK(StepBuffers::bytes(kCapacity) >= span + 12 + results + slots);
+}
+
+TEST_CASE("Slots begin without counts and edits") {
+  auto backend = make_backend({.poison_memory = true});
+  StepBuffers buffers(kCapacity, *backend);
+  const SlotState slots = buffers.slots();
+  CHECK(slots.slots == 3);
+  CHECK(slots.vocab == 50);
+  CHECK(std::all_of(slots.counts, slots.counts + 150, [](uint16_t count) { return count == 0; }));
+  CHECK(values(slots.num_edits, 3) == std::vector<int32_t>{0, 0, 0});
 }
 
 TEST_CASE("Block tables that outgrow their buffer are a bug, not an overrun") {
