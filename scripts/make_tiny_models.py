@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
 """Write the tiny random models of samples/ (a fixed seed, so the same bytes each time with the same package versions).
 
-    make_tiny_models.py samples            needs torch, transformers, tokenizers, safetensors
+    make_tiny_models.py samples [NAME...]        needs torch, transformers, tokenizers, safetensors
 
-tiny-llama:  Llama, 4 heads on 2 key/value heads, bf16, two shards and an index, untied, tokenizer like Llama 3's.
-tiny-llama3: Llama with llama3 RoPE scaling and tied embeddings, f32, one file, the same tokenizer.
+tiny_families.py is the table of them. Every folder is loaded again by transformers, which must find each tensor that it
+wants and want each tensor that it finds.
 """
 
 import json
 import os
+import re
+import shutil
 import sys
 
 import torch
 from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
-VOCAB = 512
+from tiny_families import FAMILIES
+
 SPECIAL = ["<|begin|>", "<|end|>", "<|role|>", "<|turn|>"]
 # Words for the tokenizer to learn; the models are random, so nothing more is needed of the text.
 TEXT = """The quick brown fox jumps over the lazy dog while seventeen small rivers run down to the sea, and nobody
@@ -30,7 +33,7 @@ TEMPLATE = (
 )
 
 
-def train_tokenizer():
+def train_tokenizer(vocab):
     tokenizer = Tokenizer(models.BPE(ignore_merges=True))
     words = r"'(?i:s|t|re|ve|m|ll|d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
@@ -38,7 +41,7 @@ def train_tokenizer():
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ])
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=VOCAB, special_tokens=SPECIAL, show_progress=False,
+    trainer = trainers.BpeTrainer(vocab_size=vocab, special_tokens=SPECIAL, show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     tokenizer.train_from_iterator([TEXT] * 4, trainer)
     tokenizer.post_processor = processors.Sequence([
@@ -50,42 +53,41 @@ def train_tokenizer():
 
 
 def write_json(path, value):
+    """Indented, but lists of plain values on one line."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda m: "[" + re.sub(r"\s*\n\s*", " ", m[0][1:-1]).strip() + "]", text)
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+        file.write(text + "\n")
 
 
-def write_text_files(folder, tokenizer):
+def write_text_files(folder, family):
     os.makedirs(folder, exist_ok=True)
-    tokenizer.save(os.path.join(folder, "tokenizer.json"))
+    train_tokenizer(family.config["vocab_size"]).save(os.path.join(folder, "tokenizer.json"))
     write_json(os.path.join(folder, "tokenizer_config.json"), {
         "bos_token": "<|begin|>", "eos_token": "<|end|>", "chat_template": TEMPLATE, "model_max_length": 512,
         "tokenizer_class": "PreTrainedTokenizerFast"})
     write_json(os.path.join(folder, "generation_config.json"), {"bos_token_id": 0, "eos_token_id": [1, 3]})
+    write_json(os.path.join(folder, "config.json"), family.config)
 
 
-def random_model(**changes):
-    config = LlamaConfig(vocab_size=VOCAB, hidden_size=64, intermediate_size=128, num_hidden_layers=3,
-                         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
-                         rms_norm_eps=1e-5, bos_token_id=0, eos_token_id=1, **changes)
-    torch.manual_seed(20260101)
-    model = LlamaForCausalLM(config)
-    for name, weight in model.named_parameters():  # large enough that attention and logits are peaked
-        with torch.no_grad():
-            weight.copy_(1 + 0.1 * torch.randn_like(weight) if name.endswith("norm.weight")
-                         else torch.randn_like(weight) * (1.6 / weight.shape[-1] ** 0.5))
-    return model
+def random_weight(name, like, family):
+    """Large enough that attention and logits are peaked, and that no bias, norm or cap could be left out unseen."""
+    noise = torch.randn_like(like)
+    if name.endswith("norm.weight"):
+        # A tied head would answer each token with itself, were the last norm's weights all near one.
+        spread = family.last_norm_spread if name == "model.norm.weight" else family.norm_spread
+        return family.norm_neutral + spread * noise
+    if name.endswith("bias"):
+        return 0.5 * noise
+    wide = family.head_scale if name in ("lm_head.weight", "model.embed_tokens.weight") else 1.6
+    return noise * (wide / like.shape[-1] ** 0.5)
 
 
-def config_json(model, dtype, rope_scaling):
-    c = model.config
-    return {"architectures": ["LlamaForCausalLM"], "attention_bias": False, "bos_token_id": 0, "eos_token_id": 1,
-            "hidden_act": "silu", "hidden_size": c.hidden_size, "intermediate_size": c.intermediate_size,
-            "max_position_embeddings": c.max_position_embeddings, "mlp_bias": False, "model_type": "llama",
-            "num_attention_heads": c.num_attention_heads, "num_hidden_layers": c.num_hidden_layers,
-            "num_key_value_heads": c.num_key_value_heads, "rms_norm_eps": c.rms_norm_eps,
-            "rope_scaling": rope_scaling, "rope_theta": 10000.0, "tie_word_embeddings": c.tie_word_embeddings,
-            "torch_dtype": dtype, "vocab_size": c.vocab_size}
+def random_tensors(folder, family):
+    torch.manual_seed(family.seed)
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32)
+    dtype = getattr(torch, family.dtype)
+    return {name: random_weight(name, weight.detach(), family).to(dtype) for name, weight in model.named_parameters()}
 
 
 def write_shards(folder, tensors, count):
@@ -104,20 +106,30 @@ def write_shards(folder, tensors, count):
                {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
+def write_weights(out, folder, family):
+    if family.weights_of:  # a copy, because the engine refuses links that leave a model folder; git stores it once
+        shutil.copyfile(os.path.join(out, family.weights_of, "model.safetensors"),
+                        os.path.join(folder, "model.safetensors"))
+    else:
+        write_shards(folder, random_tensors(folder, family), family.shards)
+
+
+def check_loads(folder):
+    _, info = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    wrong = {kind: found for kind, found in info.items() if found}
+    if wrong:
+        sys.exit(f"{folder}: transformers loads it with {wrong}")
+
+
 def main():
-    out = sys.argv[1]
-    tokenizer = train_tokenizer()
-    llama3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-              "original_max_position_embeddings": 64}
-    plans = [("tiny-llama", torch.bfloat16, 2, None, False), ("tiny-llama3", torch.float32, 1, llama3, True)]
-    for name, dtype, shards, rope_scaling, tied in plans:
-        folder = os.path.join(out, name)
-        write_text_files(folder, tokenizer)
-        model = random_model(tie_word_embeddings=tied)
-        tensors = {n: p.detach().to(dtype).clone().contiguous() for n, p in model.named_parameters()}
-        write_shards(folder, tensors, shards)
-        write_json(os.path.join(folder, "config.json"),
-                   config_json(model, str(dtype).removeprefix("torch."), rope_scaling))
+    out, wanted = sys.argv[1], sys.argv[2:]
+    for family in FAMILIES:
+        if wanted and family.name not in wanted:
+            continue
+        folder = os.path.join(out, family.name)
+        write_text_files(folder, family)
+        write_weights(out, folder, family)
+        check_loads(folder)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-// Whole-model tests: greedy ids equal Hugging Face transformers in f32, whatever the batch, chunk, cache, pool, graphs,
-// depth or number of ranks.
+// Whole-model tests: greedy ids equal Hugging Face transformers in f32, and logits are within 1e-4 of its, whatever the
+// batch, chunk, cache, pool, graphs, depth or number of ranks.
+#include <algorithm>
 #include <cmath>
 #include <map>
 
 #include "engine/engine.h"
 #include "tests/support/catch.h"
 #include "tests/support/golden.h"
+#include "tests/support/logits.h"
 
 namespace penstock {
 namespace {
@@ -25,6 +27,16 @@ SequenceInput greedy_input(uint64_t tag, const test::GoldenAnswer& answer, const
   input.stop.stop_ids = model.eos_ids;
   input.stop.max_tokens = limit;
   return input;
+}
+
+// The largest difference; infinite when any value is not a number.
+double distance(const float* logits, const std::vector<float>& expected) {
+  double worst = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double difference = std::fabs(double{logits[i]} - expected[i]);
+    worst = difference <= worst ? worst : std::isnan(difference) ? INFINITY : difference;
+  }
+  return worst;
 }
 
 class Fixture {
@@ -66,6 +78,7 @@ class Fixture {
       input.tag = input.request = i;
       input.prompt = golden.scores[i].ids;
       input.score_from = golden.scores[i].score_from;
+      input.stop.max_tokens = 0;
       engine.add(std::move(input));
     }
     for (size_t done = 0; done < golden.scores.size();) {
@@ -81,6 +94,26 @@ class Fixture {
     }
   }
 
+  void check_logits(EngineConfig config) {
+    config.poison_memory = true;
+    std::vector<std::vector<int32_t>> sequences;
+    for (const test::GoldenScore& score : golden.scores) sequences.push_back(score.ids);
+    size_t compared = 0, wanted = 0;
+    for (const test::GoldenScore& score : golden.scores) wanted += score.logits_at.size();
+    double worst = 0;
+    test::each_logits(model, SafetensorsFolder(folder.path), config, sequences,
+                      [&](size_t sequence, int32_t position, const float* logits) {
+                        const test::GoldenScore& score = golden.scores[sequence];
+                        auto at = std::find(score.logits_at.begin(), score.logits_at.end(), position);
+                        if (at == score.logits_at.end()) return;
+                        ++compared;
+                        worst = std::max(worst, distance(logits, score.logits[at - score.logits_at.begin()]));
+                      });
+    REQUIRE(wanted > 0);
+    CHECK(compared == wanted);
+    CHECK(worst <= 1e-4);
+  }
+
   Golden golden;
   ModelFolder folder;
   ModelConfig model;
@@ -88,23 +121,55 @@ class Fixture {
 
 }  // namespace
 
-TEST_CASE("tiny models answer as transformers does", "[tiny]") {
-  for (std::string name : {"tiny-llama", "tiny-llama3"}) {
+TEST_CASE("every family answers as transformers does", "[tiny]") {
+  const std::vector<std::string> names = test::tiny_models();
+  REQUIRE(names.size() >= 19);
+  for (const std::string& name : names) {
     DYNAMIC_SECTION(name) {
       Fixture fixture(name);
+      fixture.check_logits({.max_step_tokens = 512});
+      fixture.check_logits({.max_step_tokens = 7, .block_size = 4});
+      for (int ranks : {2, 4}) fixture.check_logits({.tensor_parallel = ranks, .max_step_tokens = 24});
       fixture.check_scores({});
-      fixture.check_scores({.max_step_tokens = 7, .block_size = 4});
+      fixture.check_scores({.tensor_parallel = 2, .max_step_tokens = 7, .block_size = 4});
+      fixture.check_answers({});
+      fixture.check_answers({.max_batch = 1, .block_size = 3});
+      fixture.check_answers({.max_batch = 7, .max_step_tokens = 9, .block_size = 16});
+      for (int ranks : {2, 4}) fixture.check_answers({.tensor_parallel = ranks, .block_size = 16});
+    }
+  }
+}
+
+TEST_CASE("no setting changes an answer", "[tiny]") {
+  for (std::string name : {"tiny-llama", "tiny-llama3", "tiny-gemma3", "tiny-phi3"}) {
+    DYNAMIC_SECTION(name) {
+      Fixture fixture(name);
       for (int batch : {1, 7, 64}) fixture.check_answers({.max_batch = batch});
       for (int chunk : {64, 65, 512}) fixture.check_answers({.max_step_tokens = chunk});
       for (int block : {1, 3, 16, 32, 64, 128}) fixture.check_answers({.block_size = block});
-      for (int ranks : {1, 2, 4}) fixture.check_answers({.tensor_parallel = ranks});
       for (bool graphs : {false, true}) fixture.check_answers({.graphs = graphs});
       for (int depth : {1, 2, 3}) fixture.check_answers({.steps_in_flight = depth});
+    }
+  }
+}
+
+TEST_CASE("a warm prefix cache changes no answer", "[tiny]") {
+  for (const std::string& name : test::tiny_models()) {
+    DYNAMIC_SECTION(name) {
+      Fixture fixture(name);
       for (bool cache : {false, true}) {
         EngineStats stats = fixture.check_answers({.block_size = 16, .prefix_cache = cache}, SIZE_MAX, 2);
         CHECK((stats.scheduler.cached_tokens > 0) == cache);
       }
-      EngineStats stats = fixture.check_answers({.max_context = 512, .kv_blocks = 40, .block_size = 8});
+    }
+  }
+}
+
+TEST_CASE("preemption changes no answer", "[tiny]") {
+  for (const std::string& name : test::tiny_models()) {
+    DYNAMIC_SECTION(name) {
+      Fixture fixture(name);
+      EngineStats stats = fixture.check_answers({.kv_blocks = 40, .block_size = 8});
       CHECK(stats.scheduler.preemptions > 0);
     }
   }
