@@ -2,13 +2,13 @@
 """Writes tests/engine/text/data/chat_template_cases.jsonl: small templates and what Hugging Face's Jinja makes of them.
 
 Each line is {"template", "variables", "text"}, or {"template", "variables", "error": true} where rendering fails.
-Needs transformers and jinja2; run it from anywhere.
+Needs jinja2; run it from anywhere.
 """
 import itertools
 import json
 import pathlib
 
-from transformers.utils.chat_template_utils import _compile_jinja_template
+import template_oracle
 
 OUT = pathlib.Path(__file__).parent.parent / "tests/engine/text/data/chat_template_cases.jsonl"
 

@@ -8,9 +8,9 @@
 namespace penstock {
 
 struct ChatTemplate::Impl {
-  Impl(std::string_view text, const std::string& name) : source(text, name), body(jinja::Parser(source).parse()) {}
+  Impl(std::string_view text, const std::string& name) : source(text, name), parsed(jinja::Parser(source).parse()) {}
   jinja::Source source;
-  jinja::Body body;
+  jinja::Template parsed;
 };
 
 ChatTemplate::ChatTemplate(std::string_view source, const std::string& name)
@@ -20,17 +20,20 @@ ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 
 ChatTemplate::Rendered ChatTemplate::render(const nlohmann::ordered_json& variables, const Limits& limits) const {
   int line = 1;
+  auto place = [&] { return impl_->source.name() + ":" + std::to_string(line) + ": "; };
   try {
     jinja::Interpreter interpreter(variables, limits);
     try {
-      jinja::Text text = interpreter.run(impl_->body);
+      jinja::Text text = interpreter.run(impl_->parsed);
       return {std::move(text.bytes), std::move(text.request)};
     } catch (const TemplateError&) {
       line = interpreter.line();
       throw;
     }
+  } catch (const jinja::Unsupported& error) {
+    throw TemplateError(place() + error.what() + "\n  " + impl_->source.shown(line));
   } catch (const TemplateError& error) {
-    throw TemplateError(impl_->source.name() + ":" + std::to_string(line) + ": " + error.what());
+    throw TemplateError(place() + error.what());
   }
 }
 

@@ -182,8 +182,10 @@ TextPtr change_case(Budget& budget, const Text& text, Case to) {
   for (size_t at = 0; at < bytes.size(); at += char_bytes(static_cast<unsigned char>(bytes[at]))) {
     int32_t c = code_point_at(bytes, at);
     piece.clear();
-    if (to == Case::upper)
+    if (to == Case::upper || (to == Case::swap && is_lower(c)))
       append_upper(piece, c, false);
+    else if (to == Case::swap && !is_upper(c))
+      append_utf8(piece, c);
     else if ((to == Case::title && !after_letter) || (to == Case::capitalize && at == 0))
       append_upper(piece, c, true);
     else

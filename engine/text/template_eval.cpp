@@ -19,6 +19,7 @@ struct Slice {
   Slice(int64_t size, const Value (&bounds)[3]) {
     step = bound(bounds[2], 1);
     if (step == 0) fail("a slice's step cannot be zero");
+    as_written = step;
     step = std::clamp(step, -size - 1, size + 1);  // a longer one takes the same single element
     int64_t lowest = step > 0 ? 0 : -1, highest = step > 0 ? size : size - 1;
     auto clamp = [&](int64_t index) { return std::clamp(index < 0 ? index + size : index, lowest, highest); };
@@ -41,7 +42,7 @@ struct Slice {
     return out;
   }
 
-  int64_t begin, end, step;
+  int64_t begin, end, step, as_written;
 };
 
 Value slice_text(Budget& budget, const Text& text, const Value (&bounds)[3]) {
@@ -235,7 +236,9 @@ Value Interpreter::eval_slice(const Expr& expr) {
   Slice slice(static_cast<int64_t>(sequence->elements.size()), bounds);
   if (sequence->kind == Kind::range) {
     auto at = [&](int64_t index) { return sequence->start + index * sequence->step; };
-    return make_range(budget_, at(slice.begin), at(slice.end), sequence->step * slice.step);
+    int64_t step;
+    if (__builtin_mul_overflow(sequence->step, slice.as_written, &step)) fail("an integer does not fit into 64 bits");
+    return make_range(budget_, at(slice.begin), at(slice.end), step);
   }
   std::vector<Value> taken;
   for (int64_t i : slice.indices(budget_)) taken.push_back(sequence->elements[static_cast<size_t>(i)]);
@@ -288,6 +291,8 @@ Value Interpreter::attribute(const Value& subject, std::string_view name) {
     case Attribute::missing:
       break;
   }
+  if (auto* pair = as_sequence(subject); pair && pair->group && (name == "grouper" || name == "list"))
+    return pair->elements[name == "list"];
   auto* dict = as_dict(subject);
   auto* value = dict ? dict->find(name) : nullptr;
   return value ? *value : missing(subject, name);
@@ -314,7 +319,9 @@ Value Interpreter::item(const Value& subject, const Value& key) {
     Value out;
     if (auto* object = as<Object*>(subject))
       return (*object)->attribute(*this, name->bytes, out) ? out : missing(subject, name->bytes);
-    if (find_method(subject, name->bytes) != Attribute::missing) return attribute(subject, name->bytes);
+    auto* sequence = as_sequence(subject);
+    if (find_method(subject, name->bytes) != Attribute::missing || (sequence && sequence->group))
+      return attribute(subject, name->bytes);
     return missing(subject, name->bytes);
   }
   return missing(subject, is_undefined(key) ? "undefined" : to_text(budget_, key)->bytes);

@@ -23,7 +23,7 @@ class Interpreter {
  public:
   Interpreter(const nlohmann::ordered_json& variables, const ChatTemplate::Limits& limits);
 
-  Text run(const Body& body);
+  Text run(const Template& whole);
   int line() const { return line_; }  // of what was evaluated last
   Budget& budget() { return budget_; }
 
@@ -54,12 +54,12 @@ class Interpreter {
   Flow exec(const Body& body);
   Flow exec(const Statement& statement);
   Flow exec_if(const Statement& statement);
-  Flow exec_scope(const Body& body);
   void exec_for(const Statement& loop, const Value& iterable, Scope& scope, int depth);
   void exec_call_block(const Statement& statement);
   void exec_with(const Statement& statement);
   void assign(const Target& target, const Value& value);
   TextPtr capture(const Body& body);
+  void hide(const Unset& names);  // from here on, in this scope
   void bind_parameters(const MacroDefinition& macro, Args& args);
   void print(const Value& value);
 

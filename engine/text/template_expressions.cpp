@@ -276,14 +276,25 @@ ExprPtr Parser::parse_subscript(ExprPtr subject) {
   slice.line = line;
   slice.parts.push_back(std::move(subject));
   auto bound = [&] { return current().is_op(":") || current().is_op("]") ? nullptr : parse_expression(); };
-  if (current().is_op("]")) fail_unexpected("an index");
+  if (current().is_op("]")) {  // no index is the empty tuple
+    next();
+    index.kind = Expr::Kind::tuple;
+    return make(Expr::Kind::item, line, std::move(slice.parts[0]), make(std::move(index)));
+  }
   slice.parts.push_back(bound());
   bool is_slice = skip_op(":");
   if (is_slice) {
     slice.parts.push_back(bound());
     slice.parts.push_back(skip_op(":") ? bound() : nullptr);
   }
-  if (current().is_op(",")) fail(line, "an index of several parts is not supported");
+  if (current().is_op(",")) {
+    if (is_slice) fail(line, "a slice within an index of several parts is not supported");
+    index.kind = Expr::Kind::tuple;
+    index.parts.push_back(std::move(slice.parts[1]));
+    while (skip_op(",")) index.parts.push_back(parse_expression());
+    expect_op("]");
+    return make(Expr::Kind::item, line, std::move(slice.parts[0]), make(std::move(index)));
+  }
   expect_op("]");
   if (!is_slice) return make(Expr::Kind::item, line, std::move(slice.parts[0]), std::move(slice.parts[1]));
   return make(std::move(slice));

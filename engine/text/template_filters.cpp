@@ -90,6 +90,23 @@ Value do_round(Interpreter&, const Value& subject, const Args& args) {
   return (method == "ceil" ? std::ceil(real * scale) : std::floor(real * scale)) / scale;
 }
 
+Value sorted_keys(Budget& budget, const Value& value) {
+  if (auto* sequence = as_sequence(value); sequence && sequence->kind <= Sequence::Kind::tuple) {
+    std::vector<Value> elements;
+    for (auto& element : sequence->elements) elements.push_back(sorted_keys(budget, element));
+    return make_sequence(sequence->kind, std::move(elements));
+  }
+  auto* dict = as_dict(value);
+  if (!dict) return value;
+  std::vector<std::pair<Value, Value>> entries;
+  for (auto& [key, inner] : dict->entries) entries.emplace_back(key, sorted_keys(budget, inner));
+  for (auto& [key, inner] : entries)
+    if (entries.size() > 1 && !as_text(key)) fail_unsupported("pprint of a mapping whose keys are no strings");
+  std::stable_sort(entries.begin(), entries.end(),
+                   [&](auto& a, auto& b) { return compare(budget, a.first, b.first) < 0; });
+  return make_dict(std::move(entries));
+}
+
 Value do_tojson(Interpreter& interpreter, const Value& subject, const Args& args) {
   return to_json(interpreter, subject, args);
 }
@@ -103,24 +120,31 @@ Value do_attr(Interpreter& interpreter, const Value& subject, const Args& args) 
   return interpreter.attribute(subject, name->bytes);
 }
 
+// One line of repr with the keys of mappings sorted; Python would break lines of 80 characters and more.
+Value do_pprint(Interpreter& interpreter, const Value& subject, const Args& args) {
+  args.bind("pprint", {"verbose"});
+  TextBuilder out(interpreter.budget());
+  append_repr(out, sorted_keys(interpreter.budget(), subject));
+  TextPtr text = out.finish();
+  if (count_code_points(text->bytes) > 80 && (as_dict(subject) || as_sequence(subject) || as_text(subject)))
+    fail_unsupported("pprint of a value longer than a line");
+  return text;
+}
+
 }  // namespace
 
-const std::vector<NamedFilter> number_filters = {{"abs", do_abs},         {"attr", do_attr},    {"d", do_default},
-                                                 {"default", do_default}, {"float", do_float},  {"int", do_int},
-                                                 {"round", do_round},     {"tojson", do_tojson}};
+const std::vector<NamedFilter> number_filters = {{"pprint", do_pprint}, {"abs", do_abs},         {"attr", do_attr},
+                                                 {"d", do_default},     {"default", do_default}, {"float", do_float},
+                                                 {"int", do_int},       {"round", do_round},     {"tojson", do_tojson}};
 
 FilterFunction find_filter(std::string_view name) {
-  for (auto* group : {&number_filters, &text_filters, &sequence_filters, &selecting_filters})
+  for (auto* group : {&number_filters, &text_filters, &html_filters, &layout_filters, &sequence_filters,
+                      &grouping_filters, &selecting_filters})
     for (auto& filter : *group)
       if (filter.name == name) return filter.function;
   return nullptr;
 }
 
-bool is_unsupported_filter(std::string_view name) {
-  static constexpr std::string_view names[] = {"filesizeformat", "groupby",   "pprint",   "random",
-                                               "slice",          "striptags", "truncate", "urlencode",
-                                               "urlize",         "wordwrap",  "xmlattr",  "center"};
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
+bool is_unsupported_filter(std::string_view name) { return name == "random" || name == "urlize"; }
 
 }  // namespace penstock::jinja

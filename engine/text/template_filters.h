@@ -17,7 +17,9 @@ struct NamedTest {
   std::string_view name;
   TestFunction function;
 };
-extern const std::vector<NamedFilter> text_filters, sequence_filters, selecting_filters, number_filters;
+extern const std::vector<NamedFilter> text_filters, html_filters, layout_filters, sequence_filters, grouping_filters,
+    selecting_filters, number_filters;
+Value do_wordwrap(Interpreter&, const Value& subject, const Args&);
 
 // Methods of str, dict, list and tuple. What Python's type has but this interpreter does not fails when called.
 enum class Attribute { missing, method, unsafe };
@@ -31,7 +33,7 @@ bool find_global(Interpreter&, std::string_view name, Value& out);
 // json.dumps as Hugging Face's tojson calls it.
 Value to_json(Interpreter&, const Value& subject, const Args&);
 
-// str.format and the % operator of str, for the directives that templates use.
+// str.format and the % operator of str.
 TextPtr format_braces(Interpreter&, const Text& format, const Args&);
 TextPtr format_percent(Interpreter&, const Text& format, const Value& values);
 
@@ -43,5 +45,6 @@ Value add(Interpreter&, const Value& a, const Value& b);
 Value arithmetic(Interpreter&, std::string_view op, const Value& a, const Value& b);
 bool contains(Interpreter&, const Value& container, const Value& element);
 TextPtr escape_html(Budget& budget, const Text& text);  // as Markup, which is left as it is
+TextPtr with_markup(const TextPtr& text, bool markup);
 
 }  // namespace penstock::jinja

@@ -13,11 +13,6 @@ using Kind = Sequence::Kind;
 
 bool given(const Value* argument) { return argument && truthy(*argument); }
 
-Value ignore_case(Interpreter& interpreter, const Value& value) {
-  auto* text = as_text(value);
-  return text ? Value(change_case(interpreter.budget(), *text, Case::lower)) : value;
-}
-
 Value do_length(Interpreter&, const Value& subject, const Args& args) {
   args.bind("length", {});
   if (is_undefined(subject)) return int64_t{0};
@@ -92,22 +87,6 @@ Value do_reverse(Interpreter& interpreter, const Value& subject, const Args& arg
     return out.finish();
   }
   return make_sequence(sequence && sequence->kind == Kind::iterator ? Kind::list : Kind::iterator, std::move(elements));
-}
-
-// sorted(): stable, also in reverse.
-struct Keyed {
-  Value key, element;
-};
-std::vector<Value> sorted(Interpreter& interpreter, std::vector<Keyed> keyed, bool reverse) {
-  Budget& budget = interpreter.budget();
-  if (keyed.size() > 1)  // one comparison each, so that what has no order fails even where sorting needs none
-    for (size_t i = 1; i < keyed.size(); i++) compare(budget, keyed[i - 1].key, keyed[i].key);
-  std::stable_sort(keyed.begin(), keyed.end(), [&](const Keyed& a, const Keyed& b) {
-    return reverse ? compare(budget, b.key, a.key) < 0 : compare(budget, a.key, b.key) < 0;
-  });
-  std::vector<Value> out;
-  for (auto& one : keyed) out.push_back(std::move(one.element));
-  return out;
 }
 
 Value do_sort(Interpreter& interpreter, const Value& subject, const Args& args) {
@@ -201,30 +180,13 @@ Value do_sum(Interpreter& interpreter, const Value& subject, const Args& args) {
   return total;
 }
 
-Value do_batch(Interpreter& interpreter, const Value& subject, const Args& args) {
-  auto bound = args.bind("batch", {"linecount", "fill_with"}, 1);
-  int64_t count;
-  if (!as_int(*bound[0], count)) fail("batch: the count must be an integer");
-  std::vector<Value> batches, row;
-  for (auto& element : interpreter.elements(subject)) {
-    if (static_cast<int64_t>(row.size()) == count) batches.push_back(make_list(std::exchange(row, {})));
-    row.push_back(element);
-  }
-  while (!row.empty() && bound[1] && !is_none(*bound[1]) && static_cast<int64_t>(row.size()) < count) {
-    interpreter.budget().charge(1);
-    row.push_back(*bound[1]);
-  }
-  if (!row.empty()) batches.push_back(make_list(std::move(row)));
-  return make_sequence(Kind::iterator, std::move(batches));
-}
-
 }  // namespace
 
 const std::vector<NamedFilter> sequence_filters = {
-    {"batch", do_batch},        {"count", do_length},      {"dictsort", do_dictsort},
-    {"first", do_first},        {"items", do_items},       {"join", do_join},
-    {"last", do_last},          {"length", do_length},     {"list", do_list},
-    {"max", do_extreme<false>}, {"min", do_extreme<true>}, {"reverse", do_reverse},
-    {"sort", do_sort},          {"sum", do_sum},           {"unique", do_unique}};
+    {"count", do_length},      {"dictsort", do_dictsort}, {"first", do_first},
+    {"items", do_items},       {"join", do_join},         {"last", do_last},
+    {"length", do_length},     {"list", do_list},         {"max", do_extreme<false>},
+    {"min", do_extreme<true>}, {"reverse", do_reverse},   {"sort", do_sort},
+    {"sum", do_sum},           {"unique", do_unique}};
 
 }  // namespace penstock::jinja

@@ -1,4 +1,4 @@
-// The filters that make text.
+// The filters that stand for methods and functions of Python.
 #include <algorithm>
 
 #include "engine/text/template_eval.h"
@@ -6,36 +6,7 @@
 
 namespace penstock::jinja {
 
-TextPtr escape_html(Budget& budget, const Text& text) {
-  TextBuilder out(budget);
-  if (text.markup) {
-    out.append(text);
-    return out.finish(true);
-  }
-  for (size_t at = 0; at < text.bytes.size();) {
-    size_t next = std::min(text.bytes.find_first_of("&<>\"'", at), text.bytes.size());
-    out.append(text, at, next);
-    if (next == text.bytes.size()) break;
-    char c = text.bytes[next];
-    out.derived(c == '&'   ? "&amp;"
-                : c == '<' ? "&lt;"
-                : c == '>' ? "&gt;"
-                : c == '"' ? "&#34;"
-                           : "&#39;",
-                in_request(text, next));
-    at = next + 1;
-  }
-  return out.finish(true);
-}
-
 namespace {
-
-TextPtr with_markup(const TextPtr& text, bool markup) {
-  if (text->markup == markup) return text;
-  Text copy = *text;
-  copy.markup = markup;
-  return std::make_shared<const Text>(std::move(copy));
-}
 
 template <Case to>
 Value do_case(Interpreter& interpreter, const Value& subject, const Args& args) {
@@ -87,83 +58,34 @@ Value do_string(Interpreter& interpreter, const Value& subject, const Args& args
   return to_text(interpreter.budget(), subject);
 }
 
-Value do_safe(Interpreter& interpreter, const Value& subject, const Args& args) {
-  args.bind("safe", {});
-  return with_markup(to_text(interpreter.budget(), subject), true);
-}
-
-Value do_escape(Interpreter& interpreter, const Value& subject, const Args& args) {
-  args.bind("escape", {});
-  return escape_html(interpreter.budget(), *to_text(interpreter.budget(), subject));
-}
-
-Value do_forceescape(Interpreter& interpreter, const Value& subject, const Args& args) {
-  args.bind("forceescape", {});
-  return escape_html(interpreter.budget(), *with_markup(to_text(interpreter.budget(), subject), false));
-}
-
-Value do_indent(Interpreter& interpreter, const Value& subject, const Args& args) {
-  auto bound = args.bind("indent", {"width", "first", "blank"});
-  Budget& budget = interpreter.budget();
-  bool first = bound[1] && truthy(*bound[1]), blank = bound[2] && truthy(*bound[2]);
-  int64_t width = 4;
-  TextPtr indention;
-  if (!as_text(subject)) fail("indent: a string is required, not '" + std::string(type_name(subject)) + "'");
-  if (bound[0] && as_text(*bound[0])) {
-    indention = *as<TextPtr>(*bound[0]);
-  } else {
-    if (bound[0] && !as_int(*bound[0], width)) fail("indent: the width must be an integer or a string");
-    if (width > static_cast<int64_t>(budget.max_text_bytes())) budget.check_length(SIZE_MAX);
-    indention = make_text(std::string(static_cast<size_t>(std::max<int64_t>(width, 0)), ' '));
-  }
-  TextBuilder ended(budget);
-  ended.append(*as_text(subject));
-  ended.literal("\n");
-  auto lines = interpreter.elements(call_text_method(interpreter, ended.finish(), "splitlines", {}));
-  TextBuilder out(budget);
-  for (size_t i = 0; i < lines.size(); i++) {
-    auto& line = *as_text(lines[i]);
-    if (i) out.literal("\n");
-    if (i ? blank || !line.bytes.empty() : first) out.append(*indention);
-    out.append(line);
-  }
-  return out.finish(as_text(subject)->markup);
-}
-
 Value do_format(Interpreter& interpreter, const Value& subject, const Args& args) {
-  if (!args.named.empty()) fail("format: keyword arguments are not supported");
-  return format_percent(interpreter, *to_text(interpreter.budget(), subject),
-                        make_sequence(Sequence::Kind::tuple, args.positional));
+  if (!args.named.empty() && !args.positional.empty())
+    fail("can't handle positional and keyword arguments at the same time");
+  Value values = make_sequence(Sequence::Kind::tuple, args.positional);
+  if (!args.named.empty()) {
+    std::vector<std::pair<Value, Value>> entries;
+    for (auto& [name, value] : args.named) entries.emplace_back(text_value(name), value);
+    values = make_dict(std::move(entries));
+  }
+  return format_percent(interpreter, *to_text(interpreter.budget(), subject), values);
 }
 
-Value do_wordcount(Interpreter& interpreter, const Value& subject, const Args& args) {
-  args.bind("wordcount", {});
-  const std::string bytes = to_text(interpreter.budget(), subject)->bytes;
-  int64_t words = 0;
-  bool inside = false;
-  for (size_t at = 0; at < bytes.size(); at += char_bytes(static_cast<unsigned char>(bytes[at]))) {
-    bool word = is_name_char(code_point_at(bytes, at));
-    words += word && !inside;
-    inside = word;
-  }
-  return words;
+Value do_center(Interpreter& interpreter, const Value& subject, const Args& args) {
+  auto bound = args.bind("center", {"width"});
+  Args width{{bound[0] ? *bound[0] : Value(int64_t{80})}, {}};
+  return call_text_method(interpreter, to_text(interpreter.budget(), subject), "center", width);
 }
 
 }  // namespace
 
 const std::vector<NamedFilter> text_filters = {{"capitalize", do_case<Case::capitalize>},
-                                               {"e", do_escape},
-                                               {"escape", do_escape},
-                                               {"forceescape", do_forceescape},
+                                               {"center", do_center},
                                                {"format", do_format},
-                                               {"indent", do_indent},
                                                {"lower", do_case<Case::lower>},
                                                {"replace", do_replace},
-                                               {"safe", do_safe},
                                                {"string", do_string},
                                                {"title", do_title},
                                                {"trim", do_trim},
-                                               {"upper", do_case<Case::upper>},
-                                               {"wordcount", do_wordcount}};
+                                               {"upper", do_case<Case::upper>}};
 
 }  // namespace penstock::jinja

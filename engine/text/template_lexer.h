@@ -15,6 +15,7 @@ class Source {
   Source(std::string_view text, std::string name);
   const std::string& text() const { return text_; }
   const std::string& name() const { return name_; }
+  std::string shown(int line) const;                                   // that line's text, cut when it is long
   [[noreturn]] void fail(int line, const std::string& message) const;  // Error(bad_model)
 
  private:

@@ -67,6 +67,12 @@ bool Loop::advance(Interpreter& interpreter) {
   return true;
 }
 
+void Loop::append_repr(TextBuilder& out, int) const {
+  if (statement.condition && !length) fail_unsupported("the text of a loop with a condition");
+  int64_t all = length ? *length : static_cast<int64_t>(source.size());
+  out.literal("<LoopContext " + std::to_string(index0 + 1) + "/" + std::to_string(all) + ">");
+}
+
 int64_t Loop::count(Interpreter& interpreter) {
   if (length) return *length;
   if (!statement.condition) return *(length = static_cast<int64_t>(source.size()));

@@ -44,6 +44,7 @@ struct Loop : Object {
 
   bool advance(Interpreter& interpreter);  // false: no further element
   std::string_view type_name() const override { return "LoopContext"; }
+  void append_repr(TextBuilder& out, int) const override;
   bool attribute(Interpreter& interpreter, std::string_view name, Value& out) override;
   bool callable() const override { return true; }
   Value call(Interpreter& interpreter, Args& args) override;

@@ -62,7 +62,7 @@ Value integer_power(int64_t base, int64_t exponent) {
 
 Value real_power(double base, double exponent) {
   if (base == 0 && exponent < 0) fail("zero cannot be raised to a negative power");
-  if (base < 0 && std::floor(exponent) != exponent) fail("complex numbers are not supported");
+  if (base < 0 && std::floor(exponent) != exponent) fail_unsupported("a complex number");
   double result = std::pow(base, exponent);
   if (std::isinf(result) && !std::isinf(base) && !std::isinf(exponent)) fail("numerical result out of range");
   return result;

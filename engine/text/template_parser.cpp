@@ -51,10 +51,12 @@ void Parser::fail_if_unknown_since(size_t mark) const {
   if (unknown_.size() > mark) fail(unknown_[mark].line, unknown_[mark].what);
 }
 
-Body Parser::parse() {
-  Body body = parse_body({});
+Template Parser::parse() {
+  Template whole;
+  whole.body = parse_body({});
   fail_if_unknown_since(0);
-  return body;
+  find_unset_names(source_, whole);
+  return whole;
 }
 
 Statement Parser::statement(Statement::Kind kind) const {
@@ -120,11 +122,12 @@ Statement Parser::parse_statement() {
     return block;
   }
   if (tag == "generation") {
-    auto block = statement(Statement::Kind::scope);
+    auto block = statement(Statement::Kind::generation);
     next();
-    int outer_loops = std::exchange(loops_, 0);
-    block.body = parse_scope({"endgeneration"});
-    loops_ = outer_loops;
+    block.macro = std::make_unique<MacroDefinition>();
+    block.macro->name = "caller";
+    block.macro->line = block.line;
+    parse_macro_body(*block.macro, "endgeneration");
     return block;
   }
   if (tag == "break" || tag == "continue") {

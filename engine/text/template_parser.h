@@ -8,7 +8,7 @@ namespace penstock::jinja {
 class Parser {
  public:
   explicit Parser(const Source& source);
-  Body parse();  // Errors: Error(bad_model)
+  Template parse();  // Errors: Error(bad_model)
 
  private:
   // Tokens.
@@ -94,5 +94,7 @@ class Parser {
   std::vector<Unknown> unknown_;
   std::vector<MacroDefinition*> macros_;  // being parsed, outermost first
 };
+
+void find_unset_names(const Source& source, Template& whole);
 
 }  // namespace penstock::jinja

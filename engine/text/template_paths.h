@@ -13,4 +13,12 @@ class Path {
   std::vector<Value> parts_;
 };
 
+Value ignore_case(Interpreter& interpreter, const Value& value);  // texts in lower case, all else as it is
+
+// sorted(): stable, also in reverse.
+struct Keyed {
+  Value key, element;
+};
+std::vector<Value> sorted(Interpreter& interpreter, std::vector<Keyed> keyed, bool reverse);
+
 }  // namespace penstock::jinja

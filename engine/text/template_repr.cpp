@@ -55,7 +55,7 @@ void append_sequence_repr(TextBuilder& out, const Sequence& sequence, int depth)
   using Kind = Sequence::Kind;
   switch (sequence.kind) {
     case Kind::iterator:
-      fail("a generator has no stable text; use the list filter");
+      fail_unsupported("the text of a generator");
     case Kind::range:
       return append_range_repr(out, sequence);
     case Kind::tuple:

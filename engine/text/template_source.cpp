@@ -28,7 +28,7 @@ Source::Source(std::string_view text, std::string name) : text_(normalize_newlin
   if (text_.ends_with('\n')) text_.pop_back();
 }
 
-void Source::fail(int line, const std::string& message) const {
+std::string Source::shown(int line) const {
   size_t begin = 0;
   for (int i = 1; i < line && begin < text_.size(); i++) {
     size_t newline = text_.find('\n', begin);
@@ -37,7 +37,11 @@ void Source::fail(int line, const std::string& message) const {
   constexpr size_t longest_shown = 200;
   auto shown = text_.substr(begin, text_.find('\n', begin) - begin);
   if (shown.size() > longest_shown) shown = shown.substr(0, byte_of_code_point(shown, longest_shown)) + "…";
-  throw Error(ExitCode::bad_model, name_ + ":" + std::to_string(line) + ": " + message + "\n  " + shown);
+  return shown;
+}
+
+void Source::fail(int line, const std::string& message) const {
+  throw Error(ExitCode::bad_model, name_ + ":" + std::to_string(line) + ": " + message + "\n  " + shown(line));
 }
 
 // As Python's "unicode-escape" codec after "backslashreplace", which jinja2 sends literals through: unknown escapes

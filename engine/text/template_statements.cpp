@@ -60,10 +60,11 @@ class Interpreter::Capture {
   TextBuilder* outer_;
 };
 
-Text Interpreter::run(const Body& body) {
+Text Interpreter::run(const Template& whole) {
   Capture all(*this);
   Entered top(*this, nullptr);
-  exec(body);
+  hide(whole.unset);
+  exec(whole.body);
   return all.builder().take();
 }
 
@@ -71,6 +72,10 @@ TextPtr Interpreter::capture(const Body& body) {
   Capture captured(*this);
   exec(body);
   return captured.builder().finish();
+}
+
+void Interpreter::hide(const Unset& names) {
+  for (auto& [name, undefined] : names) scope_->names.emplace_back(name, undefined);
 }
 
 void Interpreter::print(const Value& value) {
@@ -102,6 +107,7 @@ Interpreter::Flow Interpreter::exec(const Statement& statement) {
       TextPtr text;
       {
         Entered block(*this, scope_);
+        hide(statement.unset);
         text = capture(statement.body);
       }
       assign(statement.target, through_filters(statement.expr.get(), text));
@@ -121,6 +127,7 @@ Interpreter::Flow Interpreter::exec(const Statement& statement) {
       break;
     case Kind::filter_block: {
       Entered block(*this, scope_);
+      hide(statement.unset);
       TextPtr text = capture(statement.body);
       print(through_filters(statement.expr.get(), text));
       break;
@@ -128,9 +135,9 @@ Interpreter::Flow Interpreter::exec(const Statement& statement) {
     case Kind::with_block:
       exec_with(statement);
       break;
-    case Kind::scope: {
-      Entered block(*this, scope_);
-      exec(statement.body);
+    case Kind::generation: {
+      Args none;
+      print(call_macro(*statement.macro, *scope_, none));
       break;
     }
     case Kind::loop_break:
@@ -151,6 +158,7 @@ Interpreter::Flow Interpreter::exec_if(const Statement& statement) {
 void Interpreter::exec_with(const Statement& statement) {
   std::vector<Value> values = eval_all(statement.exprs);
   Entered block(*this, scope_);
+  hide(statement.unset);
   for (size_t i = 0; i < values.size(); i++) assign(statement.targets[i], values[i]);
   exec(statement.body);
 }
@@ -195,12 +203,14 @@ void Interpreter::exec_for(const Statement& statement, const Value& iterable, Sc
     ran = true;
     budget_.charge(1);
     Entered iteration(*this, &outer);
+    hide(statement.unset);
     scope_->set("loop", static_cast<Object*>(loop));
     assign(statement.target, loop->current);
     if (exec(statement.body) == Flow::loop_break) return;
   }
   if (ran) return;
   Entered otherwise(*this, &outer);
+  hide(statement.otherwise_unset);
   exec(statement.otherwise);
 }
 
@@ -272,6 +282,7 @@ void Interpreter::bind_parameters(const MacroDefinition& macro, Args& args) {
 Value Interpreter::call_macro(const MacroDefinition& macro, Scope& closure, Args& args) {
   Deeper deeper(*this);
   Entered body(*this, &closure);
+  hide(macro.unset);
   bind_parameters(macro, args);
   return capture(macro.body);
 }

@@ -66,6 +66,7 @@ struct Target {
 
 struct Statement;
 using Body = std::vector<Statement>;
+using Unset = std::vector<std::pair<std::string, Value>>;  // names that a block hides from its start
 
 struct MacroDefinition {
   std::string name;
@@ -73,6 +74,7 @@ struct MacroDefinition {
   std::vector<std::string> parameters;
   std::vector<ExprPtr> defaults;  // of the last parameters
   Body body;
+  Unset unset;
   bool takes_caller = false, takes_varargs = false, takes_kwargs = false;
 };
 
@@ -90,7 +92,7 @@ struct Statement {
     call_block,    // expr (a call) with macro as its caller
     filter_block,  // body through expr
     with_block,    // targets[i] = exprs[i]: body
-    scope,         // {% generation %}: body in a scope of its own
+    generation,    // macro, called at once
     loop_break,
     loop_continue,
   };
@@ -104,12 +106,18 @@ struct Statement {
   std::vector<ExprPtr> exprs;
   std::vector<Branch> branches;
   Body body, otherwise;
-  std::unique_ptr<const MacroDefinition> macro;
+  Unset unset, otherwise_unset;  // of body and otherwise
+  std::unique_ptr<MacroDefinition> macro;
 };
 
 struct Branch {
   ExprPtr condition;
   Body body;
+};
+
+struct Template {
+  Body body;
+  Unset unset;
 };
 
 }  // namespace penstock::jinja

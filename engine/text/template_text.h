@@ -63,17 +63,25 @@ void append_utf8(std::string& out, int32_t code_point);
 int64_t count_code_points(std::string_view text);
 size_t byte_of_code_point(std::string_view text, int64_t index);  // clamped to the end
 
-// Python's str predicates.
+// Python's str predicates: template_char_classes.cpp.
 bool is_space(int32_t code_point);
 bool is_line_break(int32_t code_point);
 bool is_printable(int32_t code_point);
 bool is_name_char(int32_t code_point);  // \w
 bool is_cased(int32_t code_point);
+bool is_upper(int32_t code_point);
+bool is_lower(int32_t code_point);
+bool is_title(int32_t code_point);
+bool is_alpha(int32_t code_point);
+bool is_decimal(int32_t code_point);
+bool is_digit(int32_t code_point);
+bool is_numeric(int32_t code_point);
+bool is_alphanumeric(int32_t code_point);
 std::string_view trim_left(std::string_view text);
 std::string_view trim_right(std::string_view text);
 
-// Python's str.upper, lower, title and capitalize.
-enum class Case { upper, lower, title, capitalize };
+// Python's str.upper, lower, title, capitalize and swapcase.
+enum class Case { upper, lower, title, capitalize, swap };
 TextPtr change_case(Budget& budget, const Text& text, Case to);
 
 }  // namespace penstock::jinja

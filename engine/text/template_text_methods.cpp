@@ -1,13 +1,13 @@
-// The methods of Python's str.
+// The methods of Python's str that change its form or ask what it is made of, and how all of them are called.
+#include "engine/text/template_text_methods.h"
+
+#include <utf8proc.h>
+
 #include <algorithm>
 
 #include "engine/text/template_eval.h"
-#include "engine/text/template_filters.h"
 
 namespace penstock::jinja {
-namespace {
-
-using Function = Value (*)(Interpreter&, const TextPtr&, const Args&);
 
 const Text& text_argument(const Value& value, std::string_view callee) {
   if (auto* text = as_text(value)) return *text;
@@ -21,210 +21,7 @@ int64_t integer_or(const Value* value, int64_t fallback) {
   return out;
 }
 
-template <bool left, bool right>
-Value strip(Interpreter& interpreter, const TextPtr& text, const Args& args) {
-  auto bound = args.bind("strip", {"chars"});
-  const std::string& bytes = text->bytes;
-  const std::string* chars = bound[0] && !is_none(*bound[0]) ? &text_argument(*bound[0], "strip").bytes : nullptr;
-  auto strips = [&](size_t begin, size_t end) {
-    if (!chars) return is_space(code_point_at(bytes, begin));
-    return chars->find(bytes.substr(begin, end - begin)) != std::string::npos;
-  };
-  size_t begin = 0, end = bytes.size();
-  while (left && begin < end) {
-    size_t next = begin + char_bytes(static_cast<unsigned char>(bytes[begin]));
-    if (!strips(begin, next)) break;
-    begin = next;
-  }
-  while (right && begin < end) {
-    size_t last = end - 1;
-    while ((bytes[last] & 0xC0) == 0x80) last--;
-    if (!strips(last, end)) break;
-    end = last;
-  }
-  return slice_bytes(interpreter.budget(), *text, begin, end);
-}
-
-// str.split without a separator: runs of white space part, and none is left at the ends.
-std::vector<Range> split_on_space(std::string_view bytes, int64_t limit, bool from_right) {
-  std::vector<Range> words;
-  size_t at = 0;
-  for (size_t next; at < bytes.size(); at = next) {
-    next = at + char_bytes(static_cast<unsigned char>(bytes[at]));
-    bool starts = words.empty() || words.back().end < at;
-    if (is_space(code_point_at(bytes, at))) continue;
-    if (starts)
-      words.push_back({at, next});
-    else
-      words.back().end = next;
-  }
-  auto count = static_cast<int64_t>(words.size());
-  if (limit < 0 || count <= limit + 1) return words;
-  if (from_right) {
-    words.erase(words.begin(), words.begin() + (count - limit - 1));
-    words[0].begin = 0;
-  } else {
-    words.resize(static_cast<size_t>(limit) + 1);
-    words.back().end = bytes.size();
-  }
-  return words;
-}
-
-std::vector<Range> split_on(std::string_view bytes, std::string_view separator, int64_t limit, bool from_right) {
-  std::vector<Range> parts;
-  size_t begin = 0, end = bytes.size();
-  if (!from_right) {
-    for (size_t at; limit != 0 && (at = bytes.find(separator, begin)) != std::string_view::npos; limit--) {
-      parts.push_back({begin, at});
-      begin = at + separator.size();
-    }
-    parts.push_back({begin, end});
-    return parts;
-  }
-  for (; limit != 0 && end >= separator.size(); limit--) {
-    size_t at = bytes.rfind(separator, end - separator.size());
-    if (at == std::string_view::npos) break;
-    parts.push_back({at + separator.size(), end});
-    end = at;
-  }
-  parts.push_back({0, end});
-  std::reverse(parts.begin(), parts.end());
-  return parts;
-}
-
-Value list_of(Interpreter& interpreter, const Text& text, const std::vector<Range>& parts) {
-  std::vector<Value> elements;
-  interpreter.budget().charge(static_cast<int64_t>(parts.size()));
-  for (auto& part : parts) elements.push_back(slice_bytes(interpreter.budget(), text, part.begin, part.end));
-  return make_list(std::move(elements));
-}
-
-template <bool from_right>
-Value split(Interpreter& interpreter, const TextPtr& text, const Args& args) {
-  auto bound = args.bind("split", {"sep", "maxsplit"});
-  int64_t limit = integer_or(bound[1], -1);
-  if (!bound[0] || is_none(*bound[0]))
-    return list_of(interpreter, *text, split_on_space(text->bytes, limit, from_right));
-  const std::string& separator = text_argument(*bound[0], "split").bytes;
-  if (separator.empty()) fail("empty separator");
-  return list_of(interpreter, *text, split_on(text->bytes, separator, limit, from_right));
-}
-
-Value splitlines(Interpreter& interpreter, const TextPtr& text, const Args& args) {
-  auto bound = args.bind("splitlines", {"keepends"});
-  bool keep = bound[0] && truthy(*bound[0]);
-  std::vector<Range> lines;
-  const std::string& bytes = text->bytes;
-  size_t begin = 0;
-  for (size_t at = 0, next; at < bytes.size(); at = next) {
-    next = at + char_bytes(static_cast<unsigned char>(bytes[at]));
-    if (!is_line_break(code_point_at(bytes, at))) continue;
-    if (bytes[at] == '\r' && next < bytes.size() && bytes[next] == '\n') next++;
-    lines.push_back({begin, keep ? next : at});
-    begin = next;
-  }
-  if (begin < bytes.size()) lines.push_back({begin, bytes.size()});
-  return list_of(interpreter, *text, lines);
-}
-
-// The part of `text` between the code points that start and end name, as a byte range; false when it is empty
-// in the way that Python finds nothing in, not even "".
-bool window(const Text& text, const Value* start, const Value* end, Range& out) {
-  out = {0, text.bytes.size()};
-  if (!start && !end) return true;
-  int64_t size = count_code_points(text.bytes);
-  auto clamp = [&](int64_t index) { return std::max<int64_t>(index < 0 ? index + size : index, 0); };
-  int64_t from = clamp(integer_or(start, 0)), to = std::min(clamp(integer_or(end, size)), size);
-  if (from > to) return false;
-  out = {byte_of_code_point(text.bytes, from), byte_of_code_point(text.bytes, to)};
-  return true;
-}
-
-template <bool at_start>
-Value starts_or_ends(Interpreter&, const TextPtr& text, const Args& args) {
-  auto bound = args.bind(at_start ? "startswith" : "endswith", {"prefix", "start", "end"}, 1);
-  Range range;
-  if (!window(*text, bound[1], bound[2], range)) return false;
-  std::string_view view = std::string_view(text->bytes).substr(range.begin, range.end - range.begin);
-  auto matches = [&](const Value& affix) {
-    const std::string& bytes = text_argument(affix, at_start ? "startswith" : "endswith").bytes;
-    return at_start ? view.starts_with(bytes) : view.ends_with(bytes);
-  };
-  auto* tuple = as_sequence(*bound[0]);
-  if (!tuple || tuple->kind != Sequence::Kind::tuple) return matches(*bound[0]);
-  return std::any_of(tuple->elements.begin(), tuple->elements.end(), matches);
-}
-
-template <bool from_right, bool required>
-Value find(Interpreter&, const TextPtr& text, const Args& args) {
-  auto bound = args.bind("find", {"sub", "start", "end"}, 1);
-  const std::string& wanted = text_argument(*bound[0], "find").bytes;
-  Range range;
-  size_t at = std::string_view::npos;
-  if (window(*text, bound[1], bound[2], range)) {
-    auto view = std::string_view(text->bytes).substr(0, range.end);
-    at = from_right ? view.rfind(wanted) : view.find(wanted, range.begin);
-    if (at != std::string_view::npos && at < range.begin) at = std::string_view::npos;
-  }
-  if (at == std::string_view::npos) {
-    if (required) fail("substring not found");
-    return int64_t{-1};
-  }
-  return count_code_points(std::string_view(text->bytes).substr(0, at));
-}
-
-Value count(Interpreter&, const TextPtr& text, const Args& args) {
-  auto bound = args.bind("count", {"sub", "start", "end"}, 1);
-  const std::string& wanted = text_argument(*bound[0], "count").bytes;
-  Range range;
-  if (!window(*text, bound[1], bound[2], range)) return int64_t{0};
-  auto view = std::string_view(text->bytes).substr(range.begin, range.end - range.begin);
-  if (wanted.empty()) return count_code_points(view) + 1;
-  int64_t found = 0;
-  for (size_t at = 0; (at = view.find(wanted, at)) != std::string_view::npos; at += wanted.size()) found++;
-  return found;
-}
-
-Value replace(Interpreter& interpreter, const TextPtr& text, const Args& args) {
-  auto bound = args.bind("replace", {"old", "new", "count"}, 2);
-  auto argument = [&](const Value& value) -> TextPtr {
-    const Text& given = text_argument(value, "replace");
-    return text->markup ? escape_html(interpreter.budget(), given) : std::make_shared<const Text>(given);
-  };
-  TextPtr old = argument(*bound[0]), fresh = argument(*bound[1]);
-  int64_t left = integer_or(bound[2], -1);
-  const std::string& bytes = text->bytes;
-  TextBuilder out(interpreter.budget());
-  size_t at = 0;
-  if (old->bytes.empty()) {
-    for (; left != 0; left--) {
-      out.append(*fresh);
-      if (at == bytes.size()) return out.finish(text->markup);
-      size_t next = at + char_bytes(static_cast<unsigned char>(bytes[at]));
-      out.append(*text, at, next);
-      at = next;
-    }
-  } else {
-    for (size_t found; left != 0 && (found = bytes.find(old->bytes, at)) != std::string::npos; left--) {
-      out.append(*text, at, found);
-      out.append(*fresh);
-      at = found + old->bytes.size();
-    }
-  }
-  out.append(*text, at, bytes.size());
-  return out.finish(text->markup);
-}
-
-Value join(Interpreter& interpreter, const TextPtr& text, const Args& args) {
-  auto elements = interpreter.elements(*args.bind("join", {"iterable"}, 1)[0]);
-  TextBuilder out(interpreter.budget());
-  for (size_t i = 0; i < elements.size(); i++) {
-    if (i) out.append(*text);
-    auto& element = text_argument(elements[i], "join");
-    out.append(text->markup ? *escape_html(interpreter.budget(), element) : element);
-  }
-  return out.finish(text->markup);
-}
+namespace {
 
 template <Case to>
 Value cased(Interpreter& interpreter, const TextPtr& text, const Args& args) {
@@ -232,26 +29,20 @@ Value cased(Interpreter& interpreter, const TextPtr& text, const Args& args) {
   return change_case(interpreter.budget(), *text, to);
 }
 
-template <bool prefix>
-Value remove_affix(Interpreter& interpreter, const TextPtr& text, const Args& args) {
-  const std::string& affix = text_argument(*args.bind("removeprefix", {"affix"}, 1)[0], "removeprefix").bytes;
-  size_t begin = 0, end = text->bytes.size();
-  if (prefix && text->bytes.starts_with(affix)) begin = affix.size();
-  if (!prefix && text->bytes.ends_with(affix)) end -= affix.size();
-  return slice_bytes(interpreter.budget(), *text, begin, end);
-}
-
-template <bool from_right>
-Value partition(Interpreter& interpreter, const TextPtr& text, const Args& args) {
-  const std::string& separator = text_argument(*args.bind("partition", {"sep"}, 1)[0], "partition").bytes;
-  if (separator.empty()) fail("empty separator");
-  Budget& budget = interpreter.budget();
-  size_t size = text->bytes.size(), at = from_right ? text->bytes.rfind(separator) : text->bytes.find(separator);
-  size_t first = at, second = at + separator.size();
-  if (at == std::string::npos) first = second = from_right ? 0 : size;
-  return make_sequence(Sequence::Kind::tuple,
-                       {slice_bytes(budget, *text, 0, first), slice_bytes(budget, *text, first, second),
-                        slice_bytes(budget, *text, second, size)});
+// Unicode's full case folding, as str.casefold.
+Value casefold(Interpreter& interpreter, const TextPtr& text, const Args& args) {
+  args.bind("casefold", {});
+  TextBuilder out(interpreter.budget());
+  const std::string& bytes = text->bytes;
+  for (size_t at = 0; at < bytes.size(); at += char_bytes(static_cast<unsigned char>(bytes[at]))) {
+    int32_t folded[8];
+    int last_class = 0;
+    auto count = utf8proc_decompose_char(code_point_at(bytes, at), folded, 8, UTF8PROC_CASEFOLD, &last_class);
+    std::string piece;
+    for (int i = 0; i < count; i++) append_utf8(piece, folded[i]);
+    out.derived(piece, in_request(*text, at));
+  }
+  return out.finish(text->markup);
 }
 
 // isdigit and its kin: every character satisfies the predicate, and there is one.
@@ -266,44 +57,92 @@ Value every_char(Interpreter&, const TextPtr& text, const Args& args) {
 
 bool is_ascii(int32_t c) { return c < 0x80; }
 
-// The ASCII answer; other alphabets need tables that no template has asked for.
+// The predicates that also hold of an empty string.
 template <bool (*predicate)(int32_t)>
-Value every_ascii_char(Interpreter& interpreter, const TextPtr& text, const Args& args) {
-  if (std::any_of(text->bytes.begin(), text->bytes.end(), [](char c) { return c & 0x80; }))
-    fail("this method supports ASCII only");
-  return every_char<predicate>(interpreter, text, args);
+Value empty_or_every_char(Interpreter& interpreter, const TextPtr& text, const Args& args) {
+  return text->bytes.empty() ? args.bind("isascii", {}), true : every_char<predicate>(interpreter, text, args);
 }
 
-bool is_ascii_digit(int32_t c) { return c >= '0' && c <= '9'; }
-bool is_ascii_alpha(int32_t c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
-bool is_ascii_alnum(int32_t c) { return is_ascii_digit(c) || is_ascii_alpha(c); }
+Value is_identifier(Interpreter&, const TextPtr& text, const Args& args) {
+  args.bind("isidentifier", {});
+  const std::string& bytes = text->bytes;
+  for (size_t at = 0; at < bytes.size(); at += char_bytes(static_cast<unsigned char>(bytes[at]))) {
+    int32_t c = code_point_at(bytes, at);
+    auto category = utf8proc_category(c);
+    bool starts = c == '_' || is_alpha(c) || category == UTF8PROC_CATEGORY_NL;
+    bool continues = starts || category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC ||
+                     category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_PC;
+    if (at == 0 ? !starts : !continues) return false;
+  }
+  return !bytes.empty();
+}
 
+// No character of the other case, and one that has case.
 template <bool upper>
-Value is_all_case(Interpreter& interpreter, const TextPtr& text, const Args& args) {
+Value is_all_case(Interpreter&, const TextPtr& text, const Args& args) {
   args.bind("isupper", {});
   bool cased = false;
   const std::string& bytes = text->bytes;
-  for (size_t at = 0; at < bytes.size() && !cased; at += char_bytes(static_cast<unsigned char>(bytes[at])))
-    cased = is_cased(code_point_at(bytes, at));
-  return cased && change_case(interpreter.budget(), *text, upper ? Case::upper : Case::lower)->bytes == bytes;
+  for (size_t at = 0; at < bytes.size(); at += char_bytes(static_cast<unsigned char>(bytes[at]))) {
+    int32_t c = code_point_at(bytes, at);
+    if (is_title(c) || (upper ? is_lower(c) : is_upper(c))) return false;
+    cased |= upper ? is_upper(c) : is_lower(c);
+  }
+  return cased;
 }
 
-template <int where>  // 0: text left, 1: right, 2: zeros before the digits
+// Every word starts with an upper or title case character and goes on in lower case.
+Value is_titled(Interpreter&, const TextPtr& text, const Args& args) {
+  args.bind("istitle", {});
+  bool cased = false, inside = false;
+  const std::string& bytes = text->bytes;
+  for (size_t at = 0; at < bytes.size(); at += char_bytes(static_cast<unsigned char>(bytes[at]))) {
+    int32_t c = code_point_at(bytes, at);
+    bool starts = is_upper(c) || is_title(c), goes_on = is_lower(c);
+    if ((starts && inside) || (goes_on && !inside)) return false;
+    inside = starts || goes_on;
+    cased |= inside;
+  }
+  return cased;
+}
+
+Value expandtabs(Interpreter& interpreter, const TextPtr& text, const Args& args) {
+  int64_t width = integer_or(args.bind("expandtabs", {"tabsize"})[0], 8), column = 0;
+  TextBuilder out(interpreter.budget());
+  const std::string& bytes = text->bytes;
+  for (size_t at = 0, next; at < bytes.size(); at = next) {
+    next = at + char_bytes(static_cast<unsigned char>(bytes[at]));
+    if (bytes[at] != '\t') {
+      column = bytes[at] == '\n' || bytes[at] == '\r' ? 0 : column + 1;
+      out.append(*text, at, next);
+      continue;
+    }
+    int64_t spaces = width > 0 ? width - column % width : 0;
+    if (spaces > static_cast<int64_t>(interpreter.budget().max_text_bytes()))
+      interpreter.budget().check_length(SIZE_MAX);
+    out.derived(std::string(static_cast<size_t>(spaces), ' '), in_request(*text, at));
+    column += spaces;
+  }
+  return out.finish(text->markup);
+}
+
+enum class Side { left, right, centre, zeros };  // where the text goes; zeros: between a sign and the digits
+template <Side side>
 Value justify(Interpreter& interpreter, const TextPtr& text, const Args& args) {
-  auto bound = args.bind("ljust", {"width", "fillchar"}, 1);
-  std::string fill = where == 2 ? "0" : bound[1] ? text_argument(*bound[1], "ljust").bytes : " ";
+  auto bound = side == Side::zeros ? args.bind("zfill", {"width"}, 1) : args.bind("ljust", {"width", "fillchar"}, 1);
+  std::string fill = side == Side::zeros ? "0" : bound[1] ? text_argument(*bound[1], "ljust").bytes : " ";
   if (count_code_points(fill) != 1) fail("the fill character must be exactly one character long");
-  int64_t missing = integer_or(bound[0], 0) - count_code_points(text->bytes);
+  int64_t width = integer_or(bound[0], 0), missing = width - count_code_points(text->bytes);
   if (missing > static_cast<int64_t>(interpreter.budget().max_text_bytes()))
     interpreter.budget().check_length(SIZE_MAX);
-  std::string padding;
-  for (; missing > 0; missing--) padding += fill;
-  bool sign = where == 2 && (text->bytes.starts_with('-') || text->bytes.starts_with('+'));
+  missing = std::max<int64_t>(missing, 0);
+  int64_t before = side == Side::left ? 0 : side == Side::centre ? missing / 2 + (missing & width & 1) : missing;
+  size_t sign = side == Side::zeros && (text->bytes.starts_with('-') || text->bytes.starts_with('+')) ? 1 : 0;
   TextBuilder out(interpreter.budget());
-  if (sign) out.append(*text, 0, 1);
-  if (where != 0) out.literal(padding);
-  out.append(*text, sign ? 1 : 0, text->bytes.size());
-  if (where == 0) out.literal(padding);
+  out.append(*text, 0, sign);
+  for (int64_t i = 0; i < before; i++) out.literal(fill);
+  out.append(*text, sign, text->bytes.size());
+  for (int64_t i = before; i < missing; i++) out.literal(fill);
   return out.finish(text->markup);
 }
 
@@ -311,50 +150,52 @@ Value format(Interpreter& interpreter, const TextPtr& text, const Args& args) {
   return format_braces(interpreter, *text, args);
 }
 
-const std::vector<std::pair<std::string_view, Function>> functions = {{"capitalize", cased<Case::capitalize>},
-                                                                      {"count", count},
-                                                                      {"endswith", starts_or_ends<false>},
-                                                                      {"find", find<false, false>},
-                                                                      {"format", format},
-                                                                      {"index", find<false, true>},
-                                                                      {"isalnum", every_ascii_char<is_ascii_alnum>},
-                                                                      {"isalpha", every_ascii_char<is_ascii_alpha>},
-                                                                      {"isascii", every_char<is_ascii>},
-                                                                      {"isdecimal", every_ascii_char<is_ascii_digit>},
-                                                                      {"isdigit", every_ascii_char<is_ascii_digit>},
-                                                                      {"islower", is_all_case<false>},
-                                                                      {"isnumeric", every_ascii_char<is_ascii_digit>},
-                                                                      {"isspace", every_char<is_space>},
-                                                                      {"isupper", is_all_case<true>},
-                                                                      {"join", join},
-                                                                      {"ljust", justify<0>},
-                                                                      {"lower", cased<Case::lower>},
-                                                                      {"lstrip", strip<true, false>},
-                                                                      {"partition", partition<false>},
-                                                                      {"removeprefix", remove_affix<true>},
-                                                                      {"removesuffix", remove_affix<false>},
-                                                                      {"replace", replace},
-                                                                      {"rfind", find<true, false>},
-                                                                      {"rindex", find<true, true>},
-                                                                      {"rjust", justify<1>},
-                                                                      {"rpartition", partition<true>},
-                                                                      {"rsplit", split<true>},
-                                                                      {"rstrip", strip<false, true>},
-                                                                      {"split", split<false>},
-                                                                      {"splitlines", splitlines},
-                                                                      {"startswith", starts_or_ends<true>},
-                                                                      {"strip", strip<true, true>},
-                                                                      {"title", cased<Case::title>},
-                                                                      {"upper", cased<Case::upper>},
-                                                                      {"zfill", justify<2>}};
+Value format_map(Interpreter& interpreter, const TextPtr& text, const Args& args) {
+  auto* dict = as_dict(*args.bind("format_map", {"mapping"}, 1)[0]);
+  if (!dict) fail("format_map: a mapping is required");
+  Args named;
+  for (auto& [key, value] : dict->entries)
+    if (as_text(key)) named.named.emplace_back(as_text(key)->bytes, value);
+  return format_braces(interpreter, *text, named);
+}
 
 }  // namespace
 
+const std::vector<NamedTextMethod> text_form_methods = {{"capitalize", cased<Case::capitalize>},
+                                                        {"casefold", casefold},
+                                                        {"center", justify<Side::centre>},
+                                                        {"expandtabs", expandtabs, true},
+                                                        {"format", format, true},
+                                                        {"format_map", format_map},
+                                                        {"isalnum", every_char<is_alphanumeric>},
+                                                        {"isalpha", every_char<is_alpha>},
+                                                        {"isascii", empty_or_every_char<is_ascii>},
+                                                        {"isdecimal", every_char<is_decimal>},
+                                                        {"isdigit", every_char<is_digit>},
+                                                        {"isidentifier", is_identifier},
+                                                        {"islower", is_all_case<false>},
+                                                        {"isnumeric", every_char<is_numeric>},
+                                                        {"isprintable", empty_or_every_char<is_printable>},
+                                                        {"isspace", every_char<is_space>},
+                                                        {"istitle", is_titled},
+                                                        {"isupper", is_all_case<true>},
+                                                        {"ljust", justify<Side::left>},
+                                                        {"lower", cased<Case::lower>},
+                                                        {"rjust", justify<Side::right>},
+                                                        {"swapcase", cased<Case::swap>},
+                                                        {"title", cased<Case::title>},
+                                                        {"upper", cased<Case::upper>},
+                                                        {"zfill", justify<Side::zeros>}};
+
 Value call_text_method(Interpreter& interpreter, const TextPtr& subject, std::string_view name, const Args& args) {
   interpreter.budget().charge(static_cast<int64_t>(subject->bytes.size() / 1024));
-  auto found = std::find_if(functions.begin(), functions.end(), [&](auto& one) { return one.first == name; });
-  if (found == functions.end()) fail("str." + std::string(name) + " is not supported");
-  return found->second(interpreter, subject, args);
+  for (auto* group : {&text_part_methods, &text_form_methods})
+    for (auto& method : *group) {
+      if (method.name != name) continue;
+      if (!method.keywords && !args.named.empty()) fail("str." + std::string(name) + "() takes no keyword arguments");
+      return method.function(interpreter, subject, args);
+    }
+  fail_unsupported("str." + std::string(name));
 }
 
 }  // namespace penstock::jinja

@@ -48,13 +48,14 @@ bool equal_keys(const Value& a, const Value& b) {
 }  // namespace
 
 void fail(const std::string& message) { throw TemplateError(message); }
+void fail_unsupported(const std::string& what) { throw Unsupported(what + " is not supported"); }
 
 void fail_undefined(const Value& value) {
   auto* undefined = as<Undefined>(value);
   fail(undefined && undefined->why ? *undefined->why : "the value is undefined");
 }
 
-void Object::append_repr(TextBuilder&, int) const { fail("a " + std::string(type_name()) + " has no text"); }
+void Object::append_repr(TextBuilder&, int) const { fail_unsupported("the text of a " + std::string(type_name())); }
 Value Object::call(Interpreter&, Args&) { fail("a " + std::string(type_name()) + " is not callable"); }
 
 Value make_sequence(Sequence::Kind kind, std::vector<Value> elements) {

@@ -9,6 +9,11 @@
 
 namespace penstock::jinja {
 
+// A construct outside of the subset: its message shows the template's line.
+struct Unsupported : TemplateError {
+  using TemplateError::TemplateError;
+};
+
 struct None {};
 
 // jinja2's default Undefined: prints as nothing, iterates as nothing, and fails with `why` when anything else is done.
@@ -33,6 +38,7 @@ struct Sequence {
   int depth = 1;
   int64_t start = 0, stop = 0, step = 1;  // range
   mutable size_t position = 0;            // iterator: the elements before it have been read
+  bool group = false;                     // groupby's pair: its elements are also .grouper and .list
 };
 
 struct Dict {
@@ -105,6 +111,7 @@ constexpr int unordered = 2;
 void require_hashable(const Value& value);
 [[noreturn]] void fail_undefined(const Value& value);
 [[noreturn]] void fail(const std::string& message);
+[[noreturn]] void fail_unsupported(const std::string& what);  // jinja2 has it, this interpreter does not
 
 TextPtr to_text(Budget& budget, const Value& value);                    // str(value)
 void append_repr(TextBuilder& out, const Value& value, int depth = 0);  // repr(value)
