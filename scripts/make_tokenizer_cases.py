@@ -215,6 +215,27 @@ def character_tokenizers():
         pre_tokenizer=chain("pre", {"type": "Whitespace"}, {"type": "Digits", "individual_digits": False}))
 
 
+def trained_unigram(**options):
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256) if options.get("byte_fallback")]
+    trainer = trainers.UnigramTrainer(vocab_size=420 + len(special), special_tokens=special, unk_token="<unk>",
+                                      show_progress=False)
+    tokenizer.train_from_iterator(CORPUS * 3, trainer)
+    return json.loads(tokenizer.to_str())["model"] | options
+
+
+def unigram_tokenizers():
+    control = [added(0, "<unk>"), added(1, "<s>"), added(2, "</s>")]
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    yield "unigram", tokenizer_json(
+        trained_unigram(), added_tokens=control, normalizer={"type": "NFKC"}, decoder=metaspace,
+        pre_tokenizer=chain("pre", {"type": "WhitespaceSplit"}, metaspace), post_processor=template([], [("</s>", 2)]))
+    yield "unigram_byte_fallback", tokenizer_json(
+        trained_unigram(byte_fallback=True), added_tokens=control, pre_tokenizer=metaspace | {"split": False},
+        decoder=chain("decoder", {"type": "ByteFallback"}, metaspace))
+
+
 def dump(record):
     return json.dumps(record, ensure_ascii=False) + "\n"
 
@@ -252,7 +273,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smollm2", type=pathlib.Path)
     arguments = parser.parse_args()
-    for seed, (name, description) in enumerate([*byte_level_tokenizers(), *character_tokenizers()]):
+    for seed, (name, description) in enumerate([*byte_level_tokenizers(), *character_tokenizers(), *unigram_tokenizers()]):
         write_cases(name, description, seed)
     if arguments.smollm2:
         write_smollm2(arguments.smollm2)

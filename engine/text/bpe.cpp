@@ -106,11 +106,4 @@ void BpeModel::prepare_bytes() {
   }
 }
 
-std::unique_ptr<const SubwordModel> read_subword_model(const Node& node, WordUnit unit) {
-  // Files from before 2021 leave the type of BPE out.
-  std::string type = node.find("type") ? node.type() : "BPE";
-  if (type != "BPE") node.fail("is of type " + type + ", which is not supported");
-  return std::make_unique<BpeModel>(node, unit);
-}
-
 }  // namespace penstock::text

@@ -141,6 +141,10 @@ std::unique_ptr<const Normalizer> read_normalizer(const Node& node) {
     node.only({"type", "pattern", "content"});
     return std::make_unique<Replace>(node.at("pattern"), node.at("content").string());
   }
+  if (type == "Precompiled") {
+    node.only({"type", "precompiled_charsmap"});
+    return make_precompiled_normalizer(node.at("precompiled_charsmap"));
+  }
   node.fail("is of type " + type + ", which is not supported");
 }
 

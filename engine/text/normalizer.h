@@ -1,5 +1,5 @@
 // The "normalizer" of a tokenizer.json: rewrites text before it is cut into words.
-// Known: Sequence, NFC, NFD, NFKC, NFKD, Lowercase, Strip, Prepend, Replace.
+// Known: Sequence, NFC, NFD, NFKC, NFKD, Lowercase, Strip, Prepend, Replace, Precompiled.
 #pragma once
 #include <memory>
 
@@ -20,5 +20,8 @@ std::unique_ptr<const Normalizer> read_normalizer(const Node& node);
 
 // utf8proc's decomposition and composition flags: NFC, NFD, NFKC or NFKD.
 std::unique_ptr<const Normalizer> make_unicode_normalizer(std::string_view form);
+
+// SentencePiece's "precompiled_charsmap", base64.
+std::unique_ptr<const Normalizer> make_precompiled_normalizer(const Node& map);
 
 }  // namespace penstock::text

@@ -1,4 +1,4 @@
-// The "model" of a tokenizer.json: turns one word into ids. Known: BPE.
+// The "model" of a tokenizer.json: turns one word into ids. Known: BPE, Unigram.
 #pragma once
 #include <cstdint>
 #include <memory>

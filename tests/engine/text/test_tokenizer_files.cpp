@@ -48,6 +48,12 @@ std::string complaint_about(const char* pointer, const Json& value) {
   return complaint(file.dump());
 }
 
+Json pieces(std::initializer_list<std::pair<const char*, Json>> list) {
+  Json all = Json::array();
+  for (const auto& [piece, score] : list) all.push_back(Json::array({piece, score}));
+  return all;
+}
+
 Json split(const std::string& pattern) {
   return {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
 }
@@ -85,14 +91,23 @@ TEST_CASE("what would change the ids and is not known is refused") {
       {"/model/surprise", 1, "model has the unknown field"},
       {"/model", nullptr, "has no \"model\""},
       {"/model/type", "WordPiece", "model is of type WordPiece"},
-      {"/model/type", "Unigram", "model is of type Unigram"},
+      {"/model/type", "Unigram", "model.vocab must be an array"},
+      {"/model",
+       {{"type", "Unigram"}, {"vocab", pieces({{"a", "b"}})}},
+       "model.vocab[0] must be a piece and its score"},
+      {"/model", {{"type", "Unigram"}, {"vocab", pieces({{"a", 0}, {"a", 0}})}}, "model.vocab[1] is the second \"a\""},
+      {"/model",
+       {{"type", "Unigram"}, {"unk_id", 1}, {"vocab", pieces({{"a", 0}})}},
+       "model.unk_id is not an id of the"},
       {"/model/dropout", 0.1, "model.dropout is not supported"},
       {"/model/continuing_subword_prefix", "##", "model.continuing_subword_prefix is not supported"},
       {"/model/end_of_word_suffix", "</w>", "model.end_of_word_suffix is not supported"},
       {"/model/unk_token", "<unk>", "model.unk_token is not in the vocabulary"},
       {"/model/fuse_unk", 1, "model.fuse_unk must be true or false"},
-      {"/normalizer", {{"type", "Precompiled"}}, "normalizer is of type Precompiled"},
+      {"/normalizer", {{"type", "BertNormalizer"}}, "normalizer is of type BertNormalizer"},
       {"/normalizer", {{"type", "NFC"}, {"x", 1}}, "normalizer has the unknown field"},
+      {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "?"}}, "charsmap is not base64"},
+      {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "BAAAAA=="}}, "is not a character map"},
       {"/pre_tokenizer", {{"type", "Punctuation"}}, "pre_tokenizer is of type Punctuation"},
       {"/post_processor", {{"type", "Other"}}, "post_processor is of type Other"},
       {"/decoder", {{"type", "CTC"}}, "decoder is of type CTC"},
