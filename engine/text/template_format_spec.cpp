@@ -25,9 +25,10 @@ std::string print_real(const char* format, int64_t precision, double value) {
 }
 
 std::string in_base(uint64_t value, unsigned base, bool upper) {
+  const char* const kDigits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string digits;
   do {
-    digits += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[value % base];
+    digits += kDigits[value % base];
     value /= base;
   } while (value);
   std::reverse(digits.begin(), digits.end());
