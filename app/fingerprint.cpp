@@ -64,6 +64,8 @@ Hash128 run_fingerprint(const ModelFolder& folder, const SafetensorsFolder& weig
   digest.add("config", folder.config).add("generation_config", folder.generation_config);
   digest.add("tokenizer", folder.tokenizer).add("tokenizer_config", folder.tokenizer_config);
   digest.add("template", folder.chat_template_jinja).add("--chat-template", model.chat_template);
+  digest.add("special_tokens_map", folder.special_tokens_map).add("tool_use", folder.tool_use_jinja);
+  digest.add("chat_template.json", folder.chat_template_json);
   digest.add_number("--literal-special-tokens", model.literal_special_tokens);
   add_weights(digest, weights);
   digest.add("dtype", dtype_name(engine.dtype)).add_number("--deterministic", engine.deterministic);

@@ -54,6 +54,17 @@ if [ "$preset" = release ]; then
   for set in baseline avx2; do PENSTOCK_CPU=$set run "build/$preset/tests_kernels"; done
 fi
 for script in tests/app/*.sh; do run bash "$script"; done
+if [ "$mode" = default ] || [ "$mode" = long ]; then
+  # Tokenizers with real vocabularies beside the tokenizers library and llama.cpp.
+  scripts/fetch_tokenizers.sh models/smollm2 models/tokenizers
+  PENSTOCK_TOKENIZERS=$PWD/models/tokenizers run "build/$preset/tests_engine_text" "[.real_tokenizers]"
+  # Chat templates beside jinja2: conversations of every kind on the real ones, and random small ones.
+  scripts/fetch_templates.sh models/chat_templates
+  need_python jinja2==3.1.6
+  check_templates=(.venv/bin/python -W ignore scripts/check_templates.py "build/$preset/tests_engine_text [.template-driver]")
+  run "${check_templates[@]}" models/chat_templates
+  run "${check_templates[@]}" --fuzz "$([ "$mode" = long ] && echo 100000 || echo 6000)" 1
+fi
 
 if [ ${#failed[@]} -gt 0 ]; then
   echo "failed: ${failed[*]}"

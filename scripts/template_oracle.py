@@ -7,6 +7,7 @@ import jinja2
 import jinja2.ext
 import jinja2.nodes
 import jinja2.sandbox
+import jinja2.utils
 
 
 class Generation(jinja2.ext.Extension):
@@ -34,11 +35,30 @@ def strftime_now(format):
     return datetime.datetime.now().strftime(format)
 
 
+class Namespace(jinja2.utils.Namespace):
+    """transformers 5 refuses attributes whose names start with an underscore."""
+
+    def __init__(*arguments, **attributes):
+        jinja2.utils.Namespace.__init__(*arguments, **attributes)
+        for name in dict(*arguments[1:], **attributes):
+            Namespace.check(name)
+
+    def __setitem__(self, name, value):
+        Namespace.check(name)
+        jinja2.utils.Namespace.__setitem__(self, name, value)
+
+    @staticmethod
+    def check(name):
+        if isinstance(name, str) and name.startswith("_"):
+            raise jinja2.exceptions.SecurityError(f"a namespace cannot store {name!r}")
+
+
 ENVIRONMENT = jinja2.sandbox.ImmutableSandboxedEnvironment(
     trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
 ENVIRONMENT.filters["tojson"] = tojson
 ENVIRONMENT.globals["raise_exception"] = raise_exception
 ENVIRONMENT.globals["strftime_now"] = strftime_now
+ENVIRONMENT.globals["namespace"] = Namespace
 
 compiled = functools.lru_cache(maxsize=64)(ENVIRONMENT.from_string)
 

@@ -27,7 +27,10 @@ ModelFolder read_model_folder(const std::string& path, ModelFiles wanted) {
     throw Error(ExitCode::not_found, root.path() + ": has no tokenizer.json (a tokenizer.model alone is not enough)");
   folder.generation_config = read_if_present(root, "generation_config.json");
   folder.tokenizer_config = read_if_present(root, "tokenizer_config.json");
+  folder.special_tokens_map = read_if_present(root, "special_tokens_map.json");
   folder.chat_template_jinja = read_if_present(root, "chat_template.jinja");
+  folder.tool_use_jinja = read_if_present(root, "additional_chat_templates/tool_use.jinja");
+  folder.chat_template_json = read_if_present(root, "chat_template.json");
   return folder;
 }
 

@@ -7,7 +7,9 @@ namespace penstock {
 // The files' bytes; empty when the folder does not have that file.
 struct ModelFolder {
   std::string path;
-  std::string config, generation_config, tokenizer, tokenizer_config, chat_template_jinja;
+  std::string config, generation_config, tokenizer, tokenizer_config, special_tokens_map;
+  std::string chat_template_jinja, tool_use_jinja;  // tool_use_jinja: additional_chat_templates/tool_use.jinja
+  std::string chat_template_json;                   // as processors of older releases wrote it
 };
 
 // `shape` is a folder that needs no more than config.json (samples/shapes).

@@ -54,11 +54,11 @@ class Interpreter {
   Flow exec(const Body& body);
   Flow exec(const Statement& statement);
   Flow exec_if(const Statement& statement);
-  void exec_for(const Statement& loop, const Value& iterable, Scope& scope, int depth);
+  Flow exec_for(const Statement& loop, const Value& iterable, Scope& scope, int depth);
   void exec_call_block(const Statement& statement);
-  void exec_with(const Statement& statement);
+  Flow exec_with(const Statement& statement);
   void assign(const Target& target, const Value& value);
-  TextPtr capture(const Body& body);
+  TextPtr capture(const Body& body, Flow& flow);
   void hide(const Unset& names);  // from here on, in this scope
   void bind_parameters(const MacroDefinition& macro, Args& args);
   void print(const Value& value);

@@ -25,6 +25,7 @@ Value do_wordwrap(Interpreter&, const Value& subject, const Args&);
 enum class Attribute { missing, method, unsafe };
 Attribute find_method(const Value& subject, std::string_view name);
 Value call_method(Interpreter&, const Value& subject, std::string_view name, const Args&);
+Value dict_from_keys(Interpreter&, const Args&);  // dict.fromkeys
 Value call_text_method(Interpreter&, const TextPtr& subject, std::string_view name, const Args&);
 
 // range, dict, namespace, cycler, joiner, raise_exception, strftime_now. False: no function of that name.

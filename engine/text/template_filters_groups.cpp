@@ -53,7 +53,7 @@ Value do_slice(Interpreter& interpreter, const Value& subject, const Args& args)
   std::vector<Value> out;
   auto length = static_cast<int64_t>(elements.size());
   for (int64_t i = 0, begin = 0; i < slices; i++) {
-    interpreter.budget().charge(1);
+    interpreter.budget().charge_elements(4);
     int64_t end = begin + length / slices + (i < length % slices);
     std::vector<Value> part(elements.begin() + begin, elements.begin() + end);
     if (bound[1] && !is_none(*bound[1]) && i >= length % slices) part.push_back(*bound[1]);

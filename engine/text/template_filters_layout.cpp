@@ -62,6 +62,9 @@ Value do_truncate(Interpreter& interpreter, const Value& subject, const Args& ar
   if (kept < 0 || leeway < 0) fail("truncate: the length must be at least the end's, and the leeway not negative");
   if (is_undefined(subject)) return subject;
   auto* text = as_text(subject);
+  if (auto* sequence = as_sequence(subject); sequence && sequence->kind != Sequence::Kind::iterator &&
+                                             static_cast<int64_t>(sequence->elements.size()) <= length + leeway)
+    return subject;  // anything with a length that needs no cut
   if (!text) fail("truncate: a string is required, not '" + std::string(type_name(subject)) + "'");
   if (count_code_points(text->bytes) <= length + leeway) return subject;
   size_t cut = byte_of_code_point(text->bytes, kept);

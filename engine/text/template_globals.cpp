@@ -44,12 +44,8 @@ std::vector<std::pair<Value, Value>> dict_entries(Interpreter& interpreter, cons
       }
   }
   for (auto& [name, value] : args.named) entries.emplace_back(text_value(name), value);
-  interpreter.budget().charge(static_cast<int64_t>(entries.size()));
+  interpreter.budget().charge_elements(entries.size());
   return entries;
-}
-
-Value new_dict(Interpreter& interpreter, const Value&, const Args& args) {
-  return make_dict(dict_entries(interpreter, args));
 }
 
 Value new_namespace(Interpreter& interpreter, const Value&, const Args& args) {
@@ -109,11 +105,21 @@ Value strftime_now(Interpreter&, const Value&, const Args& args) {
 
 }  // namespace
 
+bool DictType::attribute(Interpreter& interpreter, std::string_view name, Value& out) {
+  if (name != "fromkeys") return false;
+  auto fromkeys = [](Interpreter& in, const Value&, const Args& args) { return dict_from_keys(in, args); };
+  out = interpreter.own(std::make_unique<Function>("fromkeys", fromkeys, None{}));
+  return true;
+}
+
+Value DictType::call(Interpreter& interpreter, Args& args) { return make_dict(dict_entries(interpreter, args)); }
+
 bool find_global(Interpreter& interpreter, std::string_view name, Value& out) {
   static constexpr std::pair<std::string_view, Function::Body> functions[] = {
-      {"range", new_range},          {"dict", new_dict},     {"namespace", new_namespace},
-      {"cycler", new_cycler},        {"joiner", new_joiner}, {"raise_exception", raise_exception},
-      {"strftime_now", strftime_now}};
+      {"range", new_range},   {"namespace", new_namespace},         {"cycler", new_cycler},
+      {"joiner", new_joiner}, {"raise_exception", raise_exception}, {"strftime_now", strftime_now}};
+  if (name == "dict") return out = interpreter.own(std::make_unique<DictType>()), true;
+  if (name == "lipsum") fail_unsupported("lipsum");
   for (auto& [known, body] : functions)
     if (known == name) {
       out = interpreter.own(std::make_unique<Function>(std::string(name), body, None{}));

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "engine/text/template_eval.h"
-#include "engine/text/template_filters.h"
+#include "engine/text/template_text_methods.h"
 
 namespace penstock::jinja {
 namespace {
@@ -36,7 +36,7 @@ Value dict_method(Interpreter& interpreter, const Value& subject, std::string_vi
     auto* found = dict.find(*bound[0]);
     return found ? *found : bound[1] ? *bound[1] : Value(None{});
   }
-  if (name == "fromkeys") fail("dict.fromkeys is not supported");
+  if (name == "fromkeys") return dict_from_keys(interpreter, args);
   args.bind(name, {});
   interpreter.budget().charge(static_cast<int64_t>(dict.entries.size()));
   if (name == "copy") return subject;
@@ -58,16 +58,35 @@ Value dict_method(Interpreter& interpreter, const Value& subject, std::string_vi
 
 Value sequence_method(Interpreter& interpreter, const Value& subject, std::string_view name, const Args& args) {
   if (name == "copy") return args.bind("copy", {}), subject;
-  const Value& wanted = *args.bind(name, {"value"}, 1)[0];
+  if (!args.named.empty()) fail(std::string(name) + "() takes no keyword arguments");
+  auto bound = name == "index" ? args.bind(name, {"value", "start", "stop"}, 1) : args.bind(name, {"value"}, 1);
+  const Value& wanted = *bound[0];
   auto& elements = as_sequence(subject)->elements;
   auto same = [&](const Value& element) { return equal(interpreter.budget(), element, wanted); };
   if (name == "count") return static_cast<int64_t>(std::count_if(elements.begin(), elements.end(), same));
-  auto found = std::find_if(elements.begin(), elements.end(), same);
-  if (found == elements.end()) fail("the value is not in the list");
+  auto size = static_cast<int64_t>(elements.size());
+  auto clamp = [&](const Value* bound, int64_t fallback) {
+    int64_t index = integer_or(bound, fallback);
+    return elements.begin() + std::clamp<int64_t>(index < 0 ? index + size : index, 0, size);
+  };
+  auto first = bound.size() > 1 ? clamp(bound[1], 0) : elements.begin();
+  auto last = bound.size() > 1 ? clamp(bound[2], size) : elements.end();
+  auto found = first < last ? std::find_if(first, last, same) : last;
+  if (found == last) fail("the value is not in the list");
   return static_cast<int64_t>(found - elements.begin());
 }
 
 }  // namespace
+
+Value dict_from_keys(Interpreter& interpreter, const Args& args) {
+  if (!args.named.empty()) fail("fromkeys() takes no keyword arguments");
+  auto bound = args.bind("fromkeys", {"iterable", "value"}, 1);
+  if (is_undefined(*bound[0])) return make_dict({});
+  std::vector<std::pair<Value, Value>> entries;
+  interpreter.budget().charge_elements(4);
+  for (auto& key : interpreter.elements(*bound[0])) entries.emplace_back(key, bound[1] ? *bound[1] : Value(None{}));
+  return make_dict(std::move(entries));
+}
 
 // The sandbox hides what starts with an underscore and, being immutable, what changes a container.
 Attribute find_method(const Value& subject, std::string_view name) {

@@ -36,7 +36,10 @@ void Namespace::set(Budget& budget, std::string_view name, Value value) {
 }
 
 bool Macro::attribute(Interpreter&, std::string_view name, Value& out) {
-  if (name == "name") return out = text_value(definition.name), true;
+  if (name == "name") return out = definition.name.empty() ? Value(None{}) : text_value(definition.name), true;
+  if (name == "caller") return out = definition.takes_caller, true;
+  if (name == "catch_kwargs") return out = definition.takes_kwargs, true;
+  if (name == "catch_varargs") return out = definition.takes_varargs, true;
   if (name == "arguments") {
     std::vector<Value> names;
     for (auto& parameter : definition.parameters) names.push_back(text_value(parameter));

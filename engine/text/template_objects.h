@@ -19,7 +19,9 @@ struct Macro : Object {
   Scope& scope;  // where it was defined
 
   std::string_view type_name() const override { return "Macro"; }
-  void append_repr(TextBuilder& out, int) const override { out.literal("<Macro '" + definition.name + "'>"); }
+  void append_repr(TextBuilder& out, int) const override {
+    out.literal(definition.name.empty() ? "<Macro anonymous>" : "<Macro '" + definition.name + "'>");
+  }
   bool attribute(Interpreter&, std::string_view name, Value& out) override;
   bool callable() const override { return true; }
   Value call(Interpreter& interpreter, Args& args) override { return interpreter.call_macro(definition, scope, args); }
@@ -74,6 +76,14 @@ struct BoundMethod : Object {
   std::string name;
 
   std::string_view type_name() const override { return "builtin_function_or_method"; }
+  bool callable() const override { return true; }
+  Value call(Interpreter& interpreter, Args& args) override;
+};
+
+// The global `dict`.
+struct DictType : Object {
+  std::string_view type_name() const override { return "TemplateDict"; }
+  bool attribute(Interpreter& interpreter, std::string_view name, Value& out) override;
   bool callable() const override { return true; }
   Value call(Interpreter& interpreter, Args& args) override;
 };

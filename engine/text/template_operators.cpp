@@ -107,7 +107,7 @@ Value repeat(Interpreter& interpreter, const Value& value, int64_t times) {
   std::vector<Value> elements;
   if (sequence->elements.empty()) times = 0;
   for (; times > 0; times--) {
-    budget.charge(static_cast<int64_t>(sequence->elements.size()));
+    budget.charge_elements(sequence->elements.size());
     elements.insert(elements.end(), sequence->elements.begin(), sequence->elements.end());
   }
   return make_sequence(sequence->kind, std::move(elements));
@@ -134,7 +134,7 @@ Value add(Interpreter& interpreter, const Value& a, const Value& b) {
   if (!p || !q || p->kind != q->kind || p->kind > Sequence::Kind::tuple) fail_operands("+", a, b);
   std::vector<Value> elements = p->elements;
   elements.insert(elements.end(), q->elements.begin(), q->elements.end());
-  budget.charge(static_cast<int64_t>(elements.size()));
+  budget.charge_elements(elements.size());
   return make_sequence(p->kind, std::move(elements));
 }
 
@@ -156,7 +156,7 @@ bool contains(Interpreter& interpreter, const Value& container, const Value& ele
     if (is_undefined(element)) fail_undefined(element);
     if (!as_text(element)) fail("'in <string>' requires string as left operand");
     budget.charge(static_cast<int64_t>(text->bytes.size() / 1024));
-    return text->bytes.find(as_text(element)->bytes) != std::string::npos;
+    return find_text(text->bytes, as_text(element)->bytes) != std::string_view::npos;
   }
   if (auto* dict = as_dict(container)) {
     require_hashable(element);
@@ -167,6 +167,7 @@ bool contains(Interpreter& interpreter, const Value& container, const Value& ele
     if (is_undefined(container)) return false;
     fail("argument of type '" + std::string(type_name(container)) + "' is not iterable");
   }
+  if (sequence->kind == Sequence::Kind::keys) require_hashable(element);
   bool once = sequence->kind == Sequence::Kind::iterator;
   for (size_t i = once ? sequence->position : 0; i < sequence->elements.size(); i++) {
     if (once) sequence->position = i + 1;

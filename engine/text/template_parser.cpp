@@ -125,7 +125,6 @@ Statement Parser::parse_statement() {
     auto block = statement(Statement::Kind::generation);
     next();
     block.macro = std::make_unique<MacroDefinition>();
-    block.macro->name = "caller";
     block.macro->line = block.line;
     parse_macro_body(*block.macro, "endgeneration");
     return block;
@@ -136,7 +135,9 @@ Statement Parser::parse_statement() {
     next();
     return jump;
   }
-  fail(current().line, "the tag '" + tag + "' is unknown or not supported here");
+  static constexpr std::string_view left_out[] = {"autoescape", "block", "extends", "from", "import", "include"};
+  bool known = std::find(std::begin(left_out), std::end(left_out), tag) != std::end(left_out);
+  fail(current().line, "the tag '" + tag + (known ? "' is not supported" : "' is unknown here"));
 }
 
 void Parser::parse_print(Body& body) {
@@ -173,7 +174,11 @@ Statement Parser::parse_for() {
   loops_++;
   loop.body = parse_scope({"endfor", "else"}, false);
   loops_--;
-  if (next().text == "else") loop.otherwise = parse_scope({"endfor"});
+  if (next().text == "else") {
+    int outer_loops = loop.recursive ? std::exchange(loops_, 0) : loops_;  // a recursive loop is a function
+    loop.otherwise = parse_scope({"endfor"});
+    loops_ = outer_loops;
+  }
   return loop;
 }
 
@@ -239,7 +244,6 @@ Statement Parser::parse_call_block() {
   next();
   auto macro = std::make_unique<MacroDefinition>();
   macro->line = made.line;
-  macro->name = "caller";
   if (current().is_op("(")) parse_signature(*macro);
   made.expr = parse_expression();
   if (made.expr->kind != Expr::Kind::call) fail(made.line, "expected a call");

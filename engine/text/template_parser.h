@@ -40,7 +40,8 @@ class Parser {
   Target parse_target(bool namespaces);
   Target parse_single_target(bool namespaces);
 
-  // Expressions: template_expressions.cpp. One function a level of precedence, from the loosest.
+  // Expressions: template_expressions.cpp, one function a level of precedence, from the loosest; and
+  // template_primaries.cpp.
   ExprPtr parse_tuple(bool conditionals = true, bool in_parentheses = false);
   ExprPtr parse_expression(bool conditionals = true);
   ExprPtr parse_or();
@@ -64,6 +65,7 @@ class Parser {
   ExprPtr parse_test(ExprPtr subject);
   ExprPtr parse_call(ExprPtr callee);
   Arguments parse_arguments();
+  Token dotted_name(const std::string& what);  // of a filter or test
   bool at_tuple_end() const;
   ExprPtr make(Expr expr) const;
   ExprPtr make(Expr::Kind kind, int line, ExprPtr a, ExprPtr b = nullptr, std::string text = {}) const;

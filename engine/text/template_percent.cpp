@@ -76,6 +76,7 @@ class PercentFormat {
   }
 
   void directive() {
+    if (current() == '%') return at_++, out_.literal("%");
     read_name();
     FormatSpec spec;
     bool left = false, zeros = false;
@@ -91,7 +92,6 @@ class PercentFormat {
     if (current() == 'l' || current() == 'h' || current() == 'L') at_++;
     if (at_ == format_.bytes.size()) fail("incomplete format");
     spec.type = format_.bytes[at_++];
-    if (spec.type == '%') return out_.literal("%");
     convert(spec, left, zeros);
   }
 

@@ -68,9 +68,10 @@ Text Interpreter::run(const Template& whole) {
   return all.builder().take();
 }
 
-TextPtr Interpreter::capture(const Body& body) {
+// What break and continue leave early is never printed.
+TextPtr Interpreter::capture(const Body& body, Flow& flow) {
   Capture captured(*this);
-  exec(body);
+  flow = exec(body);
   return captured.builder().finish();
 }
 
@@ -104,18 +105,19 @@ Interpreter::Flow Interpreter::exec(const Statement& statement) {
       assign(statement.target, eval(*statement.expr));
       break;
     case Kind::set_block: {
+      Flow flow;
       TextPtr text;
       {
         Entered block(*this, scope_);
         hide(statement.unset);
-        text = capture(statement.body);
+        text = capture(statement.body, flow);
       }
+      if (flow != Flow::normal) return flow;
       assign(statement.target, through_filters(statement.expr.get(), text));
       break;
     }
     case Kind::for_loop:
-      exec_for(statement, eval(*statement.expr), *scope_, 0);
-      break;
+      return exec_for(statement, eval(*statement.expr), *scope_, 0);
     case Kind::if_chain:
       return exec_if(statement);
     case Kind::macro:
@@ -128,13 +130,14 @@ Interpreter::Flow Interpreter::exec(const Statement& statement) {
     case Kind::filter_block: {
       Entered block(*this, scope_);
       hide(statement.unset);
-      TextPtr text = capture(statement.body);
+      Flow flow;
+      TextPtr text = capture(statement.body, flow);
+      if (flow != Flow::normal) return flow;
       print(through_filters(statement.expr.get(), text));
       break;
     }
     case Kind::with_block:
-      exec_with(statement);
-      break;
+      return exec_with(statement);
     case Kind::generation: {
       Args none;
       print(call_macro(*statement.macro, *scope_, none));
@@ -155,12 +158,12 @@ Interpreter::Flow Interpreter::exec_if(const Statement& statement) {
 }
 
 // The values are those outside; only the body sees the names.
-void Interpreter::exec_with(const Statement& statement) {
+Interpreter::Flow Interpreter::exec_with(const Statement& statement) {
   std::vector<Value> values = eval_all(statement.exprs);
   Entered block(*this, scope_);
   hide(statement.unset);
   for (size_t i = 0; i < values.size(); i++) assign(statement.targets[i], values[i]);
-  exec(statement.body);
+  return exec(statement.body);
 }
 
 void Interpreter::assign(const Target& target, const Value& value) {
@@ -196,22 +199,25 @@ bool Interpreter::next_of_loop(const Statement& loop, Scope& outer, const std::v
   return false;
 }
 
-void Interpreter::exec_for(const Statement& statement, const Value& iterable, Scope& outer, int depth) {
+// What leaves `else` early concerns the loop around.
+Interpreter::Flow Interpreter::exec_for(const Statement& statement, const Value& iterable, Scope& outer, int depth) {
+  budget_.charge_elements(4);
   auto* loop = own(std::make_unique<Loop>(statement, outer, elements(iterable), depth));
-  bool ran = false;
+  bool finished = false;  // an iteration: one that break or continue ended does not keep `else` away
   while (loop->advance(*this)) {
-    ran = true;
     budget_.charge(1);
     Entered iteration(*this, &outer);
     hide(statement.unset);
     scope_->set("loop", static_cast<Object*>(loop));
     assign(statement.target, loop->current);
-    if (exec(statement.body) == Flow::loop_break) return;
+    Flow flow = exec(statement.body);
+    if (flow == Flow::loop_break) break;
+    finished |= flow == Flow::normal;
   }
-  if (ran) return;
+  if (finished) return Flow::normal;
   Entered otherwise(*this, &outer);
   hide(statement.otherwise_unset);
-  exec(statement.otherwise);
+  return exec(statement.otherwise);
 }
 
 Value Interpreter::render_loop(const Statement& loop, const Value& iterable, Scope& scope, int depth) {
@@ -253,17 +259,18 @@ void Interpreter::bind_parameters(const MacroDefinition& macro, Args& args) {
     return true;
   };
   size_t first_default = count - macro.defaults.size();
+  std::vector<size_t> defaulted;
   for (size_t i = 0; i < count; i++) {
     auto& name = macro.parameters[i];
     if (i < given)
       scope_->set(name, args.positional[i]);
     else if (Value value; take_named(name, value))
       scope_->set(name, value);
-    else if (i >= first_default)
-      scope_->set(name, eval(*macro.defaults[i - first_default]));
     else
-      scope_->set(name, make_undefined("parameter '" + name + "' was not provided"));
+      scope_->set(name, make_undefined("parameter '" + name + "' was not provided")), defaulted.push_back(i);
   }
+  for (size_t i : defaulted)  // in order, and seeing the other parameters
+    if (i >= first_default) scope_->set(macro.parameters[i], eval(*macro.defaults[i - first_default]));
   if (macro.takes_caller && !scope_->find("caller")) {
     Value caller = make_undefined("no caller defined");
     take_named("caller", caller);
@@ -284,7 +291,8 @@ Value Interpreter::call_macro(const MacroDefinition& macro, Scope& closure, Args
   Entered body(*this, &closure);
   hide(macro.unset);
   bind_parameters(macro, args);
-  return capture(macro.body);
+  Flow flow;
+  return capture(macro.body, flow);
 }
 
 }  // namespace penstock::jinja

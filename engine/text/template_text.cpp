@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace penstock::jinja {
 
@@ -105,6 +106,17 @@ size_t byte_of_code_point(std::string_view text, int64_t index) {
   size_t byte = 0;
   while (index-- > 0 && byte < text.size()) byte += char_bytes(static_cast<unsigned char>(text[byte]));
   return std::min(byte, text.size());
+}
+
+size_t find_text(std::string_view text, std::string_view wanted, size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  auto* found = memmem(text.data() + from, text.size() - from, wanted.data(), wanted.size());  // linear in both
+  return found ? static_cast<size_t>(static_cast<const char*>(found) - text.data()) : std::string_view::npos;
+}
+
+size_t rfind_text(Budget& budget, std::string_view text, std::string_view wanted) {
+  budget.charge(static_cast<int64_t>(text.size() / 1024 * (wanted.size() / 64 + 1)));
+  return text.rfind(wanted);
 }
 
 std::string_view trim_left(std::string_view text) {

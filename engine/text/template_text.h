@@ -27,8 +27,9 @@ class Budget {
  public:
   explicit Budget(const ChatTemplate::Limits& limits);
   void charge(int64_t steps);
-  void charge_bytes(size_t made);         // counts over the whole rendering
-  void check_length(size_t bytes) const;  // of one string
+  void charge_elements(size_t made) { charge(static_cast<int64_t>(made) * 4); }  // that stay in memory
+  void charge_bytes(size_t made);                                                // counts over the whole rendering
+  void check_length(size_t bytes) const;                                         // of one string
   size_t max_text_bytes() const { return max_text_bytes_; }
 
  private:
@@ -62,6 +63,10 @@ int32_t code_point_at(std::string_view text, size_t byte);  // `byte` is at a ch
 void append_utf8(std::string& out, int32_t code_point);
 int64_t count_code_points(std::string_view text);
 size_t byte_of_code_point(std::string_view text, int64_t index);  // clamped to the end
+
+// find and rfind in bounded time: a template chooses both texts.
+size_t find_text(std::string_view text, std::string_view wanted, size_t from = 0);
+size_t rfind_text(Budget& budget, std::string_view text, std::string_view wanted);
 
 // Python's str predicates: template_char_classes.cpp.
 bool is_space(int32_t code_point);

@@ -45,7 +45,7 @@ std::vector<Range> split_on_space(std::string_view bytes, int64_t limit, bool fr
       words.back().end = next;
   }
   auto count = static_cast<int64_t>(words.size());
-  if (limit < 0 || count <= limit + 1) return words;
+  if (limit < 0 || count <= limit) return words;
   if (from_right) {
     words.erase(words.begin(), words.begin() + (count - limit - 1));
     words[0].begin = 0;
@@ -56,11 +56,12 @@ std::vector<Range> split_on_space(std::string_view bytes, int64_t limit, bool fr
   return words;
 }
 
-std::vector<Range> split_on(std::string_view bytes, std::string_view separator, int64_t limit, bool from_right) {
+std::vector<Range> split_on(Budget& budget, std::string_view bytes, std::string_view separator, int64_t limit,
+                            bool from_right) {
   std::vector<Range> parts;
   size_t begin = 0, end = bytes.size();
   if (!from_right) {
-    for (size_t at; limit != 0 && (at = bytes.find(separator, begin)) != std::string_view::npos; limit--) {
+    for (size_t at; limit != 0 && (at = find_text(bytes, separator, begin)) != std::string_view::npos; limit--) {
       parts.push_back({begin, at});
       begin = at + separator.size();
     }
@@ -68,7 +69,7 @@ std::vector<Range> split_on(std::string_view bytes, std::string_view separator, 
     return parts;
   }
   for (; limit != 0 && end >= separator.size(); limit--) {
-    size_t at = bytes.rfind(separator, end - separator.size());
+    size_t at = rfind_text(budget, bytes.substr(0, end), separator);
     if (at == std::string_view::npos) break;
     parts.push_back({at + separator.size(), end});
     end = at;
@@ -80,7 +81,7 @@ std::vector<Range> split_on(std::string_view bytes, std::string_view separator, 
 
 Value list_of(Interpreter& interpreter, const Text& text, const std::vector<Range>& parts) {
   std::vector<Value> elements;
-  interpreter.budget().charge(static_cast<int64_t>(parts.size()));
+  interpreter.budget().charge_elements(parts.size());
   for (auto& part : parts) elements.push_back(slice_bytes(interpreter.budget(), text, part.begin, part.end));
   return make_list(std::move(elements));
 }
@@ -93,7 +94,7 @@ Value split(Interpreter& interpreter, const TextPtr& text, const Args& args) {
     return list_of(interpreter, *text, split_on_space(text->bytes, limit, from_right));
   const std::string& separator = text_argument(*bound[0], "split").bytes;
   if (separator.empty()) fail("empty separator");
-  return list_of(interpreter, *text, split_on(text->bytes, separator, limit, from_right));
+  return list_of(interpreter, *text, split_on(interpreter.budget(), text->bytes, separator, limit, from_right));
 }
 
 Value splitlines(Interpreter& interpreter, const TextPtr& text, const Args& args) {
@@ -142,14 +143,14 @@ Value starts_or_ends(Interpreter&, const TextPtr& text, const Args& args) {
 }
 
 template <bool from_right, bool required>
-Value find(Interpreter&, const TextPtr& text, const Args& args) {
+Value find(Interpreter& interpreter, const TextPtr& text, const Args& args) {
   auto bound = args.bind("find", {"sub", "start", "end"}, 1);
   const std::string& wanted = text_argument(*bound[0], "find").bytes;
   Range range;
   size_t at = std::string_view::npos;
   if (window(*text, bound[1], bound[2], range)) {
     auto view = std::string_view(text->bytes).substr(0, range.end);
-    at = from_right ? view.rfind(wanted) : view.find(wanted, range.begin);
+    at = from_right ? rfind_text(interpreter.budget(), view, wanted) : find_text(view, wanted, range.begin);
     if (at != std::string_view::npos && at < range.begin) at = std::string_view::npos;
   }
   if (at == std::string_view::npos) {
@@ -167,7 +168,7 @@ Value count(Interpreter&, const TextPtr& text, const Args& args) {
   auto view = std::string_view(text->bytes).substr(range.begin, range.end - range.begin);
   if (wanted.empty()) return count_code_points(view) + 1;
   int64_t found = 0;
-  for (size_t at = 0; (at = view.find(wanted, at)) != std::string_view::npos; at += wanted.size()) found++;
+  for (size_t at = 0; (at = find_text(view, wanted, at)) != std::string_view::npos; at += wanted.size()) found++;
   return found;
 }
 
@@ -191,7 +192,7 @@ Value replace(Interpreter& interpreter, const TextPtr& text, const Args& args) {
       at = next;
     }
   } else {
-    for (size_t found; left != 0 && (found = bytes.find(old->bytes, at)) != std::string::npos; left--) {
+    for (size_t found; left != 0 && (found = find_text(bytes, old->bytes, at)) != std::string::npos; left--) {
       out.append(*text, at, found);
       out.append(*fresh);
       at = found + old->bytes.size();
@@ -226,7 +227,8 @@ Value partition(Interpreter& interpreter, const TextPtr& text, const Args& args)
   const std::string& separator = text_argument(*args.bind("partition", {"sep"}, 1)[0], "partition").bytes;
   if (separator.empty()) fail("empty separator");
   Budget& budget = interpreter.budget();
-  size_t size = text->bytes.size(), at = from_right ? text->bytes.rfind(separator) : text->bytes.find(separator);
+  size_t size = text->bytes.size();
+  size_t at = from_right ? rfind_text(budget, text->bytes, separator) : find_text(text->bytes, separator);
   size_t first = at, second = at + separator.size();
   if (at == std::string::npos) first = second = from_right ? 0 : size;
   return make_sequence(Sequence::Kind::tuple,

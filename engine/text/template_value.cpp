@@ -6,7 +6,8 @@
 namespace penstock::jinja {
 namespace {
 
-constexpr size_t indexed_from = 8;  // dicts larger than this find their string keys by hash
+constexpr size_t indexed_from = 8;  // dicts of so many entries find strings and integers by hash
+constexpr int max_other_keys = 1000;
 
 int value_depth(const Value& value) {
   if (auto* sequence = as_sequence(value)) return sequence->depth;
@@ -37,6 +38,15 @@ bool equal_dicts(Budget& budget, const Dict& a, const Dict& b) {
     auto* other = b.find(entry.first);
     return other && equal(budget, entry.second, *other);
   });
+}
+
+// Of a key: 1, true and 1.0 are the same.
+bool whole_number(const Value& key, int64_t& out) {
+  if (as_int(key, out)) return true;
+  auto* real = as<double>(key);
+  if (!real || std::floor(*real) != *real || std::fabs(*real) >= 9.2e18) return false;
+  out = static_cast<int64_t>(*real);
+  return true;
 }
 
 // Scalars are the only keys that dicts meet in practice; tuples compare by their elements.
@@ -85,7 +95,7 @@ Value make_range(Budget& budget, int64_t start, int64_t stop, int64_t step) {
 
 Value make_dict(std::vector<std::pair<Value, Value>> entries) {
   auto dict = std::make_shared<Dict>();
-  int inner = 0;
+  int inner = 0, other_keys = 0;
   dict->entries.reserve(entries.size());
   for (auto& [key, value] : entries) {
     require_hashable(key);
@@ -94,11 +104,16 @@ Value make_dict(std::vector<std::pair<Value, Value>> entries) {
       const_cast<Value&>(*old) = std::move(value);
       continue;
     }
+    int64_t integer;
+    if (!as_text(key) && !whole_number(key, integer) && ++other_keys > max_other_keys)
+      fail_unsupported("a mapping with this many keys that are neither strings nor integers");
     dict->entries.emplace_back(std::move(key), std::move(value));
     if (dict->entries.size() < indexed_from) continue;
-    size_t first = dict->by_text.empty() ? 0 : dict->entries.size() - 1;
-    for (size_t i = first; i < dict->entries.size(); i++)
+    size_t first = dict->entries.size() == indexed_from ? 0 : dict->entries.size() - 1;
+    for (size_t i = first; i < dict->entries.size(); i++) {
       if (auto* text = as_text(dict->entries[i].first)) dict->by_text.emplace(text->bytes, i);
+      if (whole_number(dict->entries[i].first, integer)) dict->by_integer.emplace(integer, i);
+    }
   }
   dict->depth = depth_above(inner);
   return DictPtr(std::move(dict));
@@ -107,7 +122,7 @@ Value make_dict(std::vector<std::pair<Value, Value>> entries) {
 Value make_undefined(std::string why) { return Undefined{std::make_shared<const std::string>(std::move(why))}; }
 
 const Value* Dict::find(std::string_view key) const {
-  if (!by_text.empty()) {
+  if (entries.size() >= indexed_from) {
     auto found = by_text.find(key);
     return found == by_text.end() ? nullptr : &entries[found->second].second;
   }
@@ -118,6 +133,10 @@ const Value* Dict::find(std::string_view key) const {
 
 const Value* Dict::find(const Value& key) const {
   if (auto* text = as_text(key)) return find(std::string_view(text->bytes));
+  if (int64_t integer; entries.size() >= indexed_from && whole_number(key, integer)) {
+    auto found = by_integer.find(integer);
+    return found == by_integer.end() ? nullptr : &entries[found->second].second;
+  }
   for (auto& [name, value] : entries)
     if (!as_text(name) && equal_keys(name, key)) return &value;
   return nullptr;

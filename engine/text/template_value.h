@@ -44,7 +44,9 @@ struct Sequence {
 struct Dict {
   std::vector<std::pair<Value, Value>> entries;  // in order of insertion
   int depth = 1;
-  std::unordered_map<std::string_view, size_t> by_text;  // entries with a string key; filled for large dicts only
+  // Entries with a string key and with a whole number as key; filled for large dicts only.
+  std::unordered_map<std::string_view, size_t> by_text;
+  std::unordered_map<int64_t, size_t> by_integer;
 
   const Value* find(const Value& key) const;
   const Value* find(std::string_view key) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/text/chat_files.h"
 #include "engine/text/template_text.h"
 #include "kernels/error.h"
 
@@ -12,77 +13,6 @@ namespace {
 // transformers' trick: the tag goes behind the last message's content, and the rendered text is cut where it comes out.
 // Its trailing space tells whether the template strips contents.
 constexpr std::string_view kEndTag = "<<penstock: the final message ends here>> ";
-
-std::string field_of(const ModelFolder& folder, const std::string& field) {
-  return folder.path + "/tokenizer_config.json: " + field;
-}
-
-Json parse_tokenizer_config(const ModelFolder& folder) {
-  if (folder.tokenizer_config.empty()) return Json::object();
-  try {
-    Json config = parse_json(folder.tokenizer_config);
-    if (config.is_object()) return config;
-  } catch (const JsonError& e) {
-    throw Error(ExitCode::bad_model, field_of(folder, "byte " + std::to_string(e.byte_offset) + ": " + e.what()));
-  }
-  throw Error(ExitCode::bad_model, field_of(folder, "must be a JSON object"));
-}
-
-// A special token is written as a text, or as the tokenizer's AddedToken: {"content": text, …}.
-std::string token_text(const ModelFolder& folder, const std::string& field, const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_object()) {
-    auto content = value.find("content");
-    if (content != value.end() && content->is_string()) return content->get<std::string>();
-  }
-  throw Error(ExitCode::bad_model, field_of(folder, field + R"( must be a string or {"content": string})"));
-}
-
-OrderedJson read_special_tokens(const ModelFolder& folder, const Json& config) {
-  OrderedJson tokens = OrderedJson::object();
-  for (const char* name :
-       {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}) {
-    auto value = config.find(name);
-    if (value != config.end() && !value->is_null()) tokens[name] = token_text(folder, name, *value);
-  }
-  auto additional = config.find("additional_special_tokens");
-  if (additional == config.end() || additional->is_null()) return tokens;
-  if (!additional->is_array())
-    throw Error(ExitCode::bad_model, field_of(folder, "additional_special_tokens must be an array"));
-  OrderedJson& list = tokens["additional_special_tokens"] = OrderedJson::array();
-  for (const Json& token : *additional) list.push_back(token_text(folder, "additional_special_tokens", token));
-  return tokens;
-}
-
-struct NamedTemplate {
-  std::string name, source, file;
-};
-
-std::vector<NamedTemplate> templates_of_config(const ModelFolder& folder, const Json& config) {
-  auto value = config.find("chat_template");
-  if (value == config.end() || value->is_null()) return {};
-  std::string file = field_of(folder, "chat_template");
-  if (value->is_string()) return {{"default", value->get<std::string>(), file}};
-  auto text_in = [](const Json& entry, const char* key) {
-    return entry.is_object() && entry.contains(key) && entry[key].is_string();
-  };
-  std::vector<NamedTemplate> templates;
-  for (const Json& entry : *value) {
-    if (!value->is_array() || !text_in(entry, "name") || !text_in(entry, "template"))
-      throw Error(ExitCode::bad_model,
-                  file + R"( must be a string or an array of {"name": string, "template": string})");
-    templates.push_back({entry["name"], entry["template"], file + " " + quote(entry["name"].get<std::string>())});
-  }
-  return templates;
-}
-
-std::vector<NamedTemplate> find_templates(const ModelFolder& folder, const Json& config,
-                                          const std::string& template_override) {
-  if (!template_override.empty()) return {{"default", template_override, "--chat-template"}};
-  if (!folder.chat_template_jinja.empty())
-    return {{"default", folder.chat_template_jinja, folder.path + "/chat_template.jinja"}};
-  return templates_of_config(folder, config);
-}
 
 std::optional<int32_t> find_prefix_token(const OrderedJson& special_tokens, const Tokenizer& tokenizer) {
   for (const char* name : {"bos_token", "eos_token"}) {
@@ -124,10 +54,10 @@ void cut_at_tag(ChatTemplate::Rendered& rendered, const std::string& final_text)
 
 TextModel::TextModel(const ModelFolder& folder, const std::string& template_override)
     : tokenizer_(folder.tokenizer, folder.path + "/tokenizer.json") {
-  Json config = parse_tokenizer_config(folder);
-  special_tokens_ = read_special_tokens(folder, config);
+  Json config = text::parse_tokenizer_config(folder);
+  special_tokens_ = text::read_special_tokens(folder, config);
   prefix_token_ = find_prefix_token(special_tokens_, tokenizer_);
-  for (const NamedTemplate& found : find_templates(folder, config, template_override)) {
+  for (const text::NamedTemplate& found : text::find_templates(folder, config, template_override)) {
     template_names_ += (template_names_.empty() ? "" : ", ") + quote(found.name);
     auto* place = found.name == "default" ? &template_ : found.name == "tool_use" ? &tool_template_ : nullptr;
     if (!place) continue;  // a template for some other use, which nothing here asks for by name

@@ -14,7 +14,7 @@ namespace penstock {
 
 class TextModel {
  public:
-  // Reads tokenizer.json, tokenizer_config.json and chat_template.jinja out of `folder`. `template_override`: the text
+  // Reads tokenizer.json and what chat_files.h names out of `folder`. `template_override`: the text
   // of --chat-template FILE, empty without. A missing template is an error only when a chat is rendered.
   // Errors: Error(bad_model) naming file and field.
   TextModel(const ModelFolder& folder, const std::string& template_override);

@@ -56,6 +56,41 @@ TEST_CASE("the template comes from the override, else chat_template.jinja, else 
   CHECK(render(TextModel(folder, ""), kHello) == "<s>user:hi;");
 }
 
+TEST_CASE("template files win over tokenizer_config.json, and that over chat_template.json") {
+  OrderedJson tools = OrderedJson::parse("[{}]");
+  ModelFolder folder = folder_with(nullptr);
+  folder.chat_template_json = R"({"chat_template": "legacy"})";
+  CHECK(render(TextModel(folder, ""), kHello) == "legacy");
+  folder.tokenizer_config = R"({"chat_template": "config"})";
+  CHECK(render(TextModel(folder, ""), kHello) == "config");
+  folder.tool_use_jinja = "tool file";
+  CHECK(render(TextModel(folder, ""), kHello, tools) == "tool file");
+  CHECK_THROWS_WITH(render(TextModel(folder, ""), kHello), ContainsSubstring("only \"tool_use\""));
+  folder.chat_template_jinja = "file";
+  CHECK(render(TextModel(folder, ""), kHello) == "file");
+  CHECK(render(TextModel(folder, ""), kHello, tools) == "tool file");
+  CHECK(render(TextModel(folder, "override"), kHello, tools) == "override");
+}
+
+TEST_CASE("special_tokens_map.json wins unless tokenizer_config.json lists its added tokens, as in transformers") {
+  std::string source =
+      "{{ bos_token }}|{{ eos_token }}|{{ image_token }}|{{ boi_token }}|{{ add_bos_token is defined }}";
+  Json config = {{"bos_token", "<s>"},
+                 {"image_token", "<i>"},
+                 {"add_bos_token", true},
+                 {"extra_special_tokens", {{"boi_token", "<b>"}}}};
+  ModelFolder folder = folder_with(config);
+  folder.special_tokens_map = R"({"bos_token": {"content": "<m>", "lstrip": false}, "eos_token": "</m>"})";
+  CHECK(render(TextModel(folder, source), kHello) == "<m>|</m>|<i>|<b>|False");
+  config["added_tokens_decoder"] = Json::object();
+  folder.tokenizer_config = config.dump();
+  CHECK(render(TextModel(folder, source), kHello) == "<s>||<i>|<b>|False");
+  folder.tokenizer_config.clear();
+  CHECK(render(TextModel(folder, source), kHello) == "<m>|</m>|||False");
+  folder.special_tokens_map = R"({"bos_token": 3})";
+  CHECK_THROWS_WITH(TextModel(folder, source), ContainsSubstring("tiny/special_tokens_map.json: bos_token"));
+}
+
 TEST_CASE("of several templates, default is taken, and tool_use where tools are given") {
   Json plain = {{"name", "default"}, {"template", "plain"}}, tool = {{"name", "tool_use"}, {"template", "tool"}},
        rag = {{"name", "rag"}, {"template", "rag"}};
