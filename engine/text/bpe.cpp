@@ -29,6 +29,7 @@ BpeModel::BpeModel(const Node& node, WordUnit unit)
     unknown_id_ = vocabulary_.id(unknown->string());
     if (!unknown_id_) unknown->fail("is not in the vocabulary");
   }
+  words_begin_at_marks_ = unit_ == WordUnit::characters && !ignore_merges_ && vocabulary_.id(kSpaceMark).has_value();
   read_merges(node.at("merges"));
   prepare_bytes();
   if (ignore_merges_ && unit_ == WordUnit::bytes) index_words();
@@ -60,6 +61,7 @@ void BpeModel::add_merge(const Node& merges, std::string_view left, std::string_
     if (!id) merges.element(rank).fail("needs \"" + std::string(spelling) + "\", which is not in the vocabulary");
     return *id;
   };
+  if (right.starts_with(kSpaceMark) && !left.ends_with(kSpaceMark)) words_begin_at_marks_ = false;
   int32_t left_id = need(left), right_id = need(right);
   merges_.insert(left_id, right_id, {rank, need(std::string(left).append(right))});
 }

@@ -8,6 +8,8 @@
 
 namespace penstock::text {
 
+inline constexpr std::string_view kSpaceMark = "\u2581";  // ▁
+
 class BpeModel : public SubwordModel {
  public:
   BpeModel(const Node& node, WordUnit unit);
@@ -35,6 +37,9 @@ class BpeModel : public SubwordModel {
   bool fuse_unknown_, byte_fallback_, ignore_merges_;
   std::optional<int32_t> unknown_id_;
   MergeTable merges_;
+  // No merge joins a piece to one that begins with SentencePiece's mark of a space, unless it ends with one itself: so
+  // texts that no pre-tokenizer splits can be encoded word by word, with the same ids.
+  bool words_begin_at_marks_;
 
   std::array<int32_t, 256> fallback_ids_;  // of <0x00> … <0xFF>; -1 where the vocabulary has none
   std::array<Start, 256> byte_starts_;     // WordUnit::bytes: by byte. characters: by ASCII character

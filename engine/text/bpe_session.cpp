@@ -9,7 +9,26 @@ namespace penstock::text {
 
 std::unique_ptr<SubwordModel::Session> BpeModel::new_session() const { return std::make_unique<BpeSession>(*this); }
 
+namespace {
+
+// Bytes of the marks at the front of text and of what follows them until the next mark.
+size_t marked_word_size(std::string_view text) {
+  size_t marks = 0;
+  while (text.substr(marks).starts_with(kSpaceMark)) marks += kSpaceMark.size();
+  return std::min(text.find(kSpaceMark, marks), text.size());
+}
+
+}  // namespace
+
 void BpeModel::BpeSession::encode(std::string_view word, std::vector<int32_t>& ids) {
+  if (!model_.words_begin_at_marks_) return encode_word(word, ids);
+  for (size_t size; !word.empty(); word.remove_prefix(size)) {
+    size = marked_word_size(word);
+    encode_word(word.substr(0, size), ids);
+  }
+}
+
+void BpeModel::BpeSession::encode_word(std::string_view word, std::vector<int32_t>& ids) {
   if (word.empty() || cache_.find(word, ids)) return;
   size_t before = ids.size();
   if (auto id = whole_word(word)) {

@@ -22,6 +22,7 @@ class BpeModel::BpeSession : public SubwordModel::Session {
     bool operator>(const Candidate& other) const { return order > other.order; }
   };
 
+  void encode_word(std::string_view word, std::vector<int32_t>& ids);
   std::optional<int32_t> whole_word(std::string_view word) const;
   void begin_symbols(std::string_view word);
   void add_unit(Start start, std::string_view spelling);

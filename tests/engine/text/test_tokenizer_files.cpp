@@ -67,6 +67,21 @@ TEST_CASE("the small file is sound") {
   CHECK(tokenizer.decode(std::vector<int32_t>{2, 3, 4}, false) == "ab c <s>");
 }
 
+// Expected ids from the tokenizers library, 0.23.
+TEST_CASE("merges may cross the mark of a space") {
+  auto ids = [](const Json& merges, const char* text) {
+    Json file = small_file();
+    file["added_tokens"] = Json::array();
+    file["model"]["vocab"] = {{"a", 0}, {"b", 1}, {"▁", 2}, {"ab", 3}, {"▁▁", 4}, {"▁a", 5}, {"b▁", 6}, {"b▁a", 7}};
+    file["model"]["merges"] = merges;
+    return Tokenizer(file.dump(), "t").encode(text, false);
+  };
+  using Ids = std::vector<int32_t>;
+  CHECK(ids({"▁ ▁", "▁ a", "a b"}, "ab▁▁▁ab▁a▁") == Ids{3, 4, 5, 1, 5, 2});
+  CHECK(ids({"b ▁", "b▁ a", "▁ ▁", "▁ a", "a b"}, "ab▁▁▁ab▁a▁") == Ids{0, 6, 4, 0, 7, 2});
+  CHECK(ids({"b ▁a", "▁ ▁", "▁ a", "a b"}, "ab▁▁▁ab▁a▁") == Ids{3, 4, 5, 7, 2});
+}
+
 TEST_CASE("files that are not JSON are refused") {
   CHECK_THAT(complaint(""), ContainsSubstring("byte 0"));
   CHECK_THAT(complaint("{\"version\":"), ContainsSubstring("byte"));
