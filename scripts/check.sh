@@ -18,7 +18,7 @@ case $mode in
   asan|tsan)
     preset=$mode
     export PENSTOCK_MODEL_CHECK=300
-    export ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1 ;;
+    export ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1:report_thread_leaks=0 ;;
   *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 64 ;;
 esac
 
