@@ -1,7 +1,11 @@
 #include "engine/text/unigram.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <limits>
+#include <string>
 
 #include "engine/text/unicode.h"
 #include "engine/text/word_cache.h"
@@ -11,6 +15,26 @@ namespace {
 
 // An unknown character costs this much more than the least likely piece, as in SentencePiece.
 constexpr double kUnknownPenalty = 10;
+
+// The double that the tokenizers library reads where the nearest one is `nearest`: its JSON parser (serde_json) takes the
+// digits as an integer and divides by a power of ten, two roundings. Sums that ought to be equal, as of the ways to cut
+// "000" into "0" and "00", are ranked by such last bits.
+double as_library_reads(double nearest) {
+  char text[32];
+  const char* const end = std::to_chars(text, text + sizeof text, std::abs(nearest), std::chars_format::scientific).ptr;
+  const char* mark = std::find<const char*>(text, end, 'e');
+  int exponent = std::atoi(std::string(mark + 1, end).c_str());
+  uint64_t digits = 0;
+  for (const char* at = text; at < mark; ++at) {
+    if (*at == '.') continue;
+    digits = 10 * digits + static_cast<uint64_t>(*at - '0');
+    if (at > text) --exponent;
+  }
+  auto value = static_cast<double>(digits);
+  for (; exponent < -308; exponent += 308) value /= 1e308;
+  const double power = std::stod("1e" + std::to_string(std::abs(exponent)));
+  return std::copysign(exponent < 0 ? value / power : value * power, nearest);
+}
 
 // [[piece, score], …] as the object that Vocabulary reads: an id is a place in the list.
 Json vocabulary_object(const Node& pieces) {
@@ -47,7 +71,7 @@ UnigramModel::UnigramModel(const Node& node)
 void UnigramModel::read_scores(const Node& pieces) {
   double least = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
-    scores_.push_back(pieces.json()[i][1].get<double>());
+    scores_.push_back(as_library_reads(pieces.json()[i][1].get<double>()));
     least = i == 0 ? scores_[0] : std::min(least, scores_[i]);
   }
   unknown_score_ = least - kUnknownPenalty;
