@@ -286,7 +286,7 @@ class OpBench {
     const Tensor logits = values.matrix(DType::f32, kRows, model_.vocab);
     std::vector<HeadRow> rows(kRows);
     std::vector<HeadResult> results(kRows);
-    const Head head{logits, rows.data(), results.data(), last_tokens.data()};
+    const Head head{logits, rows.data(), results.data(), last_tokens.data(), nullptr, {}};
     const Work work{0, 0, 4.0 * static_cast<double>(kRows * model_.vocab)};
     const std::string shape = "32 x " + std::to_string(model_.vocab);
     for (int32_t r = 0; r < kRows; ++r) rows[r] = {.slot = r, .position = r};
@@ -308,7 +308,7 @@ class OpBench {
 }  // namespace
 
 void bench_ops(const ModelConfig& model, const EngineConfig& config) {
-  if (config.device != DeviceKind::cpu) throw Error(ExitCode::usage, "bench --ops times the ops of the CPU alone");
+  if (config.device != DeviceKind::cpu) return bench_gpu_ops(model, config);
   OpBench(model, config).run();
 }
 

@@ -7,7 +7,10 @@ namespace penstock {
 
 // Measures the roofline (multiply-adds in registers, reads from memory, reads from cache), then the ops, and prints a
 // table to standard output. A time is the median over calls. What a real run finds in memory rather than in a cache,
-// weights and keys, is taken in turn from copies that exceed the caches together. Errors: Error(usage) off the CPU.
+// weights and keys, is taken in turn from copies that exceed the caches together.
 void bench_ops(const ModelConfig& model, const EngineConfig& config);
+
+// The same on config.device, a GPU, in graphs. The roofline: a large matmul, and copies of device memory.
+void bench_gpu_ops(const ModelConfig& model, const EngineConfig& config);
 
 }  // namespace penstock

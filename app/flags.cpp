@@ -96,17 +96,18 @@ void add_flags(CLI::App& command, ModelFlags& flags) {
 
 EngineConfig EngineFlags::resolved() const {
   EngineConfig resolved = config;
-  resolved.dtype = dtype.value_or(config.device == DeviceKind::cuda ? DType::bf16 : DType::f32);
+  resolved.device = device.value_or(has_gpu() ? DeviceKind::cuda : DeviceKind::cpu);
+  resolved.dtype = dtype.value_or(resolved.device == DeviceKind::cuda ? DType::bf16 : DType::f32);
   return resolved;
 }
 
 void add_flags(CLI::App& command, EngineFlags& flags) {
   EngineConfig& config = flags.config;
   config.threads = usable_cpus();
-  // auto is the CPU until make_backend knows another device.
-  add_choice<DeviceKind>(command, "--device", config.device,
-                         {{"auto", DeviceKind::cpu}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
-                         "where the model runs", "auto");
+  add_choice<std::optional<DeviceKind>>(
+      command, "--device", flags.device,
+      {{"auto", std::nullopt}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
+      "where the model runs; auto: on a GPU where there is one", "auto");
   add_choice<std::optional<DType>>(command, "--dtype", flags.dtype,
                                    {{"auto", std::nullopt}, {"f32", DType::f32}, {"bf16", DType::bf16}},
                                    "of the arithmetic; auto: f32 on the CPU, bf16 on CUDA", "auto");

@@ -29,9 +29,10 @@ struct SamplingFlags {
 };
 
 struct EngineFlags {
-  EngineConfig config;
-  std::optional<DType> dtype;     // absent: auto
-  EngineConfig resolved() const;  // f32 on the CPU, bf16 on CUDA, unless --dtype says otherwise
+  EngineConfig config;               // of what follows, what `resolved` says
+  std::optional<DeviceKind> device;  // absent: a GPU where there is one
+  std::optional<DType> dtype;        // absent: f32 on the CPU, bf16 on CUDA
+  EngineConfig resolved() const;
 };
 
 struct RunFlags {

@@ -39,7 +39,7 @@ ExitCode run(const Options& options) {
   const SafetensorsFolder files(folder.path);
   model.checkpoint_dtype = checkpoint_dtype(files);
 
-  EngineConfig reference = options.engine.config, tested = options.engine.config;
+  EngineConfig reference = options.engine.resolved(), tested = reference;
   reference.device = DeviceKind::cpu;
   reference.dtype = DType::f32;
   tested.dtype = options.engine.dtype.value_or(DType::bf16);

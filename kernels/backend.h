@@ -133,6 +133,14 @@ struct CopyBlocks {            // copy-on-write: whole blocks of one layer's K a
   std::span<const BlockCopy> copies;  // host memory
 };
 
+// A point between verbs. On the CPU it has passed when it is made.
+class Moment {
+ public:
+  virtual ~Moment() = default;
+  virtual void wait() const = 0;                             // until it has passed; from any thread
+  virtual double seconds_since(const Moment& earlier) const = 0;  // on the device's clock; both have passed
+};
+
 // A recorded sequence of verbs over fixed buffers.
 class Graph {
  public:
@@ -149,8 +157,13 @@ class Backend {
   virtual DType kv_dtype() const = 0;
   virtual int64_t memory_bytes() const = 0;     // what the device can still give now
   virtual DeviceBuffer allocate(int64_t bytes) = 0;  // 128-byte aligned, contents undefined. Error(no_device) when full
-  virtual void upload(void* device, const void* host, int64_t bytes) = 0;
+  virtual void upload(void* device, const void* host, int64_t bytes) = 0;    // `host` is free on return
   virtual void download(void* host, const void* device, int64_t bytes) = 0;  // complete on return
+  // Memory of the host's that the copies below may read and write while later verbs are enqueued.
+  virtual DeviceBuffer allocate_staging(int64_t bytes) = 0;
+  virtual void upload_later(void* device, const void* staging, int64_t bytes) = 0;
+  virtual void download_later(void* staging, const void* device, int64_t bytes) = 0;
+  virtual std::unique_ptr<Moment> mark() = 0;
   virtual void fill_zero(void* device, int64_t bytes) = 0;
   virtual void synchronize() = 0;
 
@@ -191,6 +204,9 @@ struct BackendOptions {
   int threads = 1;              // CPU: workers of this backend, the caller included
   bool poison_memory = false;   // tests: fresh memory holds NaN
 };
+
+// Whether this build and this machine have a GPU.
+bool has_gpu();
 
 // Errors: Error(no_device) when there is no such device or this build has no support for it.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);

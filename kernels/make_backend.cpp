@@ -1,11 +1,26 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_backend.h"
+#ifdef PENSTOCK_CUDA
+#include "kernels/cuda/make_cuda_backend.h"
+#endif
 
 namespace penstock {
 
+bool has_gpu() {
+#ifdef PENSTOCK_CUDA
+  return cuda::has_gpu();
+#else
+  return false;
+#endif
+}
+
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   if (options.device == DeviceKind::cpu) return std::make_unique<cpu::CpuBackend>(options);
+#ifdef PENSTOCK_CUDA
+  return cuda::make_cuda_backend(options);
+#else
   throw Error(ExitCode::no_device, "this build has no CUDA support");
+#endif
 }
 
 }  // namespace penstock

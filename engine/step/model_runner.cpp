@@ -1,6 +1,7 @@
 #include "engine/step/model_runner.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "engine/model/rope_table.h"
 #include "engine/step/graph_buckets.h"
@@ -37,31 +38,50 @@ ModelRunner::ModelRunner(const ModelConfig& model, const EngineConfig& config, c
       rope_(upload_rope(model, plan, backend)),
       activations_(model, shard, backend, plan.max_step_tokens, head_rows_at_once(plan.max_batch)),
       kv_(model, shard, backend, plan.kv_blocks, plan.block_size),
-      buffers_(step_capacity(plan), backend),
+      buffers_(step_capacity(plan), backend, config.steps_in_flight),
       decoder_(model, shard, weights_, RopeLayout(model, plan.max_context), rope_.as<float>(), activations_, backend,
-               communicator) {}
+               communicator) {
+  const int64_t row_bytes = sizeof(HeadResult) + kMaxTopLogprobs * sizeof(TopLogprob);
+  for (int i = 0; i < config.steps_in_flight; ++i)
+    results_.push_back(backend.allocate_staging(step_capacity(plan).head_rows * row_bytes));
+}
 
-StepResult ModelRunner::run(const StepPlan& plan, Timing& timing) {
-  const int64_t wanted = static_cast<int64_t>(plan.head.size());
-  const int64_t tokens = config_.graphs ? bucket_for(trunk_buckets_, plan.num_tokens()) : plan.num_tokens();
+ModelRunner::Step ModelRunner::start(const StepPlan& plan) {
+  Step step;
+  step.id = plan.id;
+  step.wanted = static_cast<int64_t>(plan.head.size());
+  step.bucket = config_.graphs ? bucket_for(trunk_buckets_, plan.num_tokens()) : plan.num_tokens();
   {
     StageTimer timer(times_, Stage::upload);
     copy_blocks(plan);
     prepare_slots(plan);
-    buffers_.upload(plan, tokens, padded_head_rows(wanted), backend_);
+    buffers_.upload(plan, step.bucket, padded_head_rows(step.wanted), backend_);
   }
-  const double start = monotonic_seconds();
-  run_trunk(tokens);
-  const double head_start = monotonic_seconds();
-  for (int64_t first = 0; first < wanted; first += head_buckets_.back())
-    run_head(first, std::min(head_buckets_.back(), wanted - first));
+  step.begin = backend_.mark();
+  run_trunk(step.bucket);
+  step.head_begin = backend_.mark();
+  for (int64_t first = 0; first < step.wanted; first += head_buckets_.back())
+    run_head(first, std::min(head_buckets_.back(), step.wanted - first));
+  step.end = backend_.mark();
+  download_results(plan, step);
+  step.downloaded = backend_.mark();
+  step.graphs = static_cast<int64_t>(trunk_graphs_.size() + head_graphs_.size());
+  return step;
+}
 
-  StepResult result = download_result(plan);
-  const double end = monotonic_seconds();
-  timing = {.bucket = tokens,
-            .seconds = end - start,
-            .head_seconds = end - head_start,
-            .graphs = static_cast<int64_t>(trunk_graphs_.size() + head_graphs_.size())};
+StepResult ModelRunner::finish(const Step& step, Timing& timing) {
+  step.downloaded->wait();
+  timing = {.bucket = step.bucket,
+            .seconds = step.end->seconds_since(*step.begin),
+            .head_seconds = step.end->seconds_since(*step.head_begin),
+            .graphs = step.graphs};
+  StepResult result{.id = step.id, .head = std::vector<HeadResult>(step.wanted), .top = {}};
+  const int64_t head_bytes = step.wanted * static_cast<int64_t>(sizeof(HeadResult));
+  if (step.wanted > 0) std::memcpy(result.head.data(), step.results, head_bytes);
+  if (step.wants_top) {
+    result.top.resize(step.wanted * kMaxTopLogprobs);
+    std::memcpy(result.top.data(), step.results + head_bytes, result.top.size() * sizeof(TopLogprob));
+  }
   return result;
 }
 
@@ -79,17 +99,15 @@ void ModelRunner::prepare_slots(const StepPlan& plan) {
                            .edits = setup.edits});
 }
 
-StepResult ModelRunner::download_result(const StepPlan& plan) {
-  const auto wanted = static_cast<int64_t>(plan.head.size());
-  StepResult result{.id = plan.id, .head = std::vector<HeadResult>(wanted), .top = {}};
-  if (wanted == 0) return result;
-  backend_.download(result.head.data(), buffers_.results(), wanted * static_cast<int64_t>(sizeof(HeadResult)));
-  if (std::any_of(plan.head.begin(), plan.head.end(), [](const HeadRow& row) { return row.top_logprobs > 0; })) {
-    result.top.resize(wanted * kMaxTopLogprobs);
-    backend_.download(result.top.data(), buffers_.top(),
-                      wanted * kMaxTopLogprobs * static_cast<int64_t>(sizeof(TopLogprob)));
-  }
-  return result;
+void ModelRunner::download_results(const StepPlan& plan, Step& step) {
+  char* staging = results_[next_results_++ % results_.size()].as<char>();
+  step.results = staging;
+  step.wants_top =
+      std::any_of(plan.head.begin(), plan.head.end(), [](const HeadRow& row) { return row.top_logprobs > 0; });
+  const int64_t head_bytes = step.wanted * static_cast<int64_t>(sizeof(HeadResult));
+  const int64_t top_bytes = step.wanted * kMaxTopLogprobs * static_cast<int64_t>(sizeof(TopLogprob));
+  if (step.wanted > 0) backend_.download_later(staging, buffers_.results(), head_bytes);
+  if (step.wants_top) backend_.download_later(staging + head_bytes, buffers_.top(), top_bytes);
 }
 
 // Full passes of the head's largest bucket, then the smallest one that holds the rest.

@@ -29,15 +29,27 @@ class ModelRunner {
     int64_t graphs = 0;  // captured so far
   };
 
-  // Runs the plan to its end. Rank 0's result holds one entry for each wanted row.
-  StepResult run(const StepPlan& plan, Timing& timing);
+  // A step that was started. Not to outlive its runner.
+  struct Step {
+    uint64_t id = 0;
+    int64_t bucket = 0, wanted = 0, graphs = 0;
+    bool wants_top = false;
+    std::unique_ptr<Moment> begin, head_begin, end, downloaded;
+    const char* results = nullptr;  // [wanted] HeadResult, then TopLogprob: staging memory that a later step will use
+  };
+
+  // Enqueues the plan. At most config.steps_in_flight steps may be started and not finished.
+  Step start(const StepPlan& plan);
+  // Waits for the step; from any thread. Rank 0's result holds one entry for each wanted row.
+  static StepResult finish(const Step& step, Timing& timing);
+  StepResult run(const StepPlan& plan, Timing& timing) { return finish(start(plan), timing); }
 
   Decoder& decoder() { return decoder_; }
 
  private:
   void copy_blocks(const StepPlan& plan);
   void prepare_slots(const StepPlan& plan);
-  StepResult download_result(const StepPlan& plan);
+  void download_results(const StepPlan& plan, Step& step);
   int64_t padded_head_rows(int64_t wanted) const;
   void run_trunk(int64_t tokens);
   void run_head(int64_t first, int64_t rows);
@@ -53,6 +65,8 @@ class ModelRunner {
   KvPool kv_;
   StepBuffers buffers_;
   Decoder decoder_;
+  std::vector<DeviceBuffer> results_;  // staging, taken in turn
+  size_t next_results_ = 0;
   std::map<int64_t, std::unique_ptr<Graph>> trunk_graphs_;                     // by bucket
   std::map<std::pair<int64_t, int64_t>, std::unique_ptr<Graph>> head_graphs_;  // by first row and bucket
 };

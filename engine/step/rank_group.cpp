@@ -64,7 +64,7 @@ struct RankGroup::Impl {
   StageTimes other_times;  // of ranks other than 0, which the report leaves out
   std::vector<std::unique_ptr<Communicator>> communicators;
   std::vector<Rank> ranks;
-  Channel<Done> done;
+  Channel<ModelRunner::Step> started;  // by rank 0
 
   std::mutex failure_mutex;
   std::exception_ptr failure;  // the first
@@ -89,7 +89,7 @@ struct RankGroup::Impl {
       failure = error;
     }
     for (auto& communicator : communicators) communicator->abort();
-    done.close();
+    started.close();
   }
   void rethrow_failure() {
     std::lock_guard lock(failure_mutex);
@@ -116,9 +116,8 @@ struct RankGroup::Impl {
     try {
       std::shared_ptr<const StepPlan> step;
       while (ranks[r].plans.pop(step)) {
-        Done one;
-        one.result = ranks[r].runner->run(*step, one.timing);
-        if (r == 0) done.push(std::move(one));
+        ModelRunner::Step one = ranks[r].runner->start(*step);
+        if (r == 0) started.push(std::move(one));
       }
     } catch (...) {
       fail(std::current_exception());
@@ -162,7 +161,9 @@ void RankGroup::submit(StepPlan plan) {
 
 RankGroup::Done RankGroup::wait() {
   Done one;
-  if (!impl_->done.pop(one)) impl_->rethrow_failure();
+  ModelRunner::Step step;
+  if (!impl_->started.pop(step)) impl_->rethrow_failure();
+  one.result = ModelRunner::finish(step, one.timing);
   return one;
 }
 

@@ -1,6 +1,7 @@
 #include "engine/step/step_buffers.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace penstock {
 namespace {
@@ -45,10 +46,10 @@ StepBuffers::Layout StepBuffers::layout(const StepCapacity& capacity) {
 
 int64_t StepBuffers::bytes(const StepCapacity& capacity) { return layout(capacity).end * 4 + Sizes(capacity).sum(); }
 
-StepBuffers::StepBuffers(const StepCapacity& capacity, Backend& backend)
+StepBuffers::StepBuffers(const StepCapacity& capacity, Backend& backend, int in_flight)
     : capacity_(capacity),
       at_(layout(capacity)),
-      host_(at_.end),
+      staging_(in_flight),
       device_(backend.allocate(at_.end * 4)),
       results_(backend.allocate(Sizes(capacity).results)),
       top_(backend.allocate(Sizes(capacity).top)),
@@ -56,13 +57,19 @@ StepBuffers::StepBuffers(const StepCapacity& capacity, Backend& backend)
       counts_(backend.allocate(Sizes(capacity).counts)),
       edits_(backend.allocate(Sizes(capacity).edits)),
       num_edits_(backend.allocate(Sizes(capacity).num_edits)) {
+  for (Staging& staging : staging_) {
+    staging.host = backend.allocate_staging(at_.end * 4);
+    std::memset(staging.host.data(), 0, staging.host.bytes());
+  }
   backend.fill_zero(last_tokens_.data(), last_tokens_.bytes());
   backend.fill_zero(counts_.data(), counts_.bytes());
   backend.fill_zero(num_edits_.data(), num_edits_.bytes());
 }
 
 void StepBuffers::upload(const StepPlan& plan, int64_t tokens, int64_t head_rows, Backend& backend) {
-  int32_t* host = host_.data();
+  Staging& staging = staging_[next_staging_++ % staging_.size()];
+  if (staging.copied) staging.copied->wait();
+  int32_t* host = staging.host.as<int32_t>();
   std::copy(plan.input_ids.begin(), plan.input_ids.end(), host + at_.input_ids);
   std::fill(host + at_.input_ids + plan.num_tokens(), host + at_.input_ids + tokens, 0);
   std::fill(host + at_.positions + plan.num_tokens(), host + at_.positions + tokens, -1);
@@ -95,7 +102,8 @@ void StepBuffers::upload(const StepPlan& plan, int64_t tokens, int64_t head_rows
   if (static_cast<int64_t>(plan.block_tables.size()) > capacity_.table_entries)
     throw Error(ExitCode::internal, "a step's block tables outgrow their buffer");
   std::copy(plan.block_tables.begin(), plan.block_tables.end(), host + at_.block_tables);
-  backend.upload(device_.data(), host, (at_.block_tables + static_cast<int64_t>(plan.block_tables.size())) * 4);
+  backend.upload_later(device_.data(), host, (at_.block_tables + static_cast<int64_t>(plan.block_tables.size())) * 4);
+  staging.copied = backend.mark();
 }
 
 StepView StepBuffers::view(int64_t tokens) const {

@@ -2,6 +2,7 @@
 // steps.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "engine/schedule/step_plan.h"
@@ -20,10 +21,11 @@ struct StepCapacity {
 // One rank's. All pointers stay the same for the buffers' life, so graphs may keep them.
 class StepBuffers {
  public:
-  StepBuffers(const StepCapacity& capacity, Backend& backend);
+  StepBuffers(const StepCapacity& capacity, Backend& backend, int in_flight = 1);
   static int64_t bytes(const StepCapacity& capacity);
 
-  // Uploads `plan`, padded to `tokens` tokens and `head_rows` wanted rows: one copy of one block of memory.
+  // Uploads `plan`, padded to `tokens` tokens and `head_rows` wanted rows: one copy of one block of memory, which may
+  // still be under way when it returns. Calls so many uploads later wait for it: in_flight of the constructor.
   void upload(const StepPlan& plan, int64_t tokens, int64_t head_rows, Backend& backend);
 
   // The step as the ops see it, for a bucket of `tokens`.
@@ -45,7 +47,12 @@ class StepBuffers {
 
   StepCapacity capacity_;
   Layout at_;
-  std::vector<int32_t> host_;
+  struct Staging {
+    DeviceBuffer host;
+    std::unique_ptr<Moment> copied;
+  };
+  std::vector<Staging> staging_;  // taken in turn
+  size_t next_staging_ = 0;
   DeviceBuffer device_, results_, top_, last_tokens_, counts_, edits_, num_edits_;
 };
 

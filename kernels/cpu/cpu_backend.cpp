@@ -1,5 +1,6 @@
 #include "kernels/cpu/cpu_backend.h"
 
+#include <chrono>
 #include <cstring>
 
 #include "kernels/cpu/host_memory.h"
@@ -16,6 +17,17 @@ class RecordedStep : public Graph {
 
  private:
   std::function<void()> step_;
+};
+
+class PassedMoment : public Moment {
+ public:
+  void wait() const override {}
+  double seconds_since(const Moment& earlier) const override {
+    return std::chrono::duration<double>(at_ - static_cast<const PassedMoment&>(earlier).at_).count();
+  }
+
+ private:
+  const std::chrono::steady_clock::time_point at_ = std::chrono::steady_clock::now();
 };
 
 Precision precision_of(DType dtype) {
@@ -55,6 +67,8 @@ void CpuBackend::download(void* host, const void* device, int64_t bytes) {
 void CpuBackend::fill_zero(void* device, int64_t bytes) {
   if (bytes > 0) std::memset(device, 0, bytes);
 }
+
+std::unique_ptr<Moment> CpuBackend::mark() { return std::make_unique<PassedMoment>(); }
 
 // --- weights --------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,10 @@ class CpuBackend : public Backend {
   DeviceBuffer allocate(int64_t bytes) override;
   void upload(void* device, const void* host, int64_t bytes) override;
   void download(void* host, const void* device, int64_t bytes) override;
+  DeviceBuffer allocate_staging(int64_t bytes) override { return allocate(bytes); }
+  void upload_later(void* device, const void* staging, int64_t bytes) override { upload(device, staging, bytes); }
+  void download_later(void* staging, const void* device, int64_t bytes) override { download(staging, device, bytes); }
+  std::unique_ptr<Moment> mark() override;
   void fill_zero(void* device, int64_t bytes) override;
   void synchronize() override {}
 

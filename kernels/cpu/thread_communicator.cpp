@@ -61,8 +61,8 @@ class ThreadCommunicator : public Communicator {
   void abort() override { group_->abort(); }
 
   void all_reduce_sum(const Tensor& x) override {
+    if (size() == 1) return;  // memory of any kind
     show(x);
-    if (size() == 1) return;
     constexpr int64_t kLine = 16;  // floats: ranks do not write to the same cache line
     int64_t lines = (x.cols + kLine - 1) / kLine;
     int64_t begin = std::min(x.cols, lines * rank_ / size() * kLine);

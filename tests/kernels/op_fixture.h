@@ -1,9 +1,11 @@
 // A backend for one op's test, and arrays that live on it. Fresh memory holds NaN, so what an op forgets to write, or
 // reads too far, shows.
 #pragma once
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <random>
+#include <string_view>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -16,7 +18,14 @@ constexpr double kUlp = 0x1p-24;  // half a unit in the last place of 1.0f
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+// PENSTOCK_TEST_DEVICE: cpu (the default) or cuda.
+inline bool on_cuda() {
+  const char* device = std::getenv("PENSTOCK_TEST_DEVICE");
+  return device && std::string_view(device) == "cuda";
+}
+
 inline std::unique_ptr<Backend> test_backend(int threads = 2) {
+  if (on_cuda()) return make_backend({.device = DeviceKind::cuda, .dtype = DType::bf16, .poison_memory = true});
   return make_backend({.device = DeviceKind::cpu, .dtype = DType::f32, .threads = threads, .poison_memory = true});
 }
 

@@ -1,0 +1,128 @@
+// From the warps' sums to the output, or to a slot.
+#pragma once
+#include "kernels/cuda/attention_tile.cuh"
+
+namespace penstock::cuda {
+
+template <int kDim>
+constexpr int kStagedStride = kDim + 8;  // floats; the padding spreads a fragment's rows over the banks
+
+// Rows of sums in shared memory, kParts times: each part saw other keys.
+template <int kDim, int kParts, int kRows>
+struct StagedSums {
+  float sums[kParts][kRows][kStagedStride<kDim>];
+  float2 statistics[kParts][kRows];  // largest score in powers of two, total
+};
+
+// Tile `t` of a warp's sums to rows [first_row, first_row + 16) of `part`.
+template <int kDim, int kTiles, int kParts, int kRows>
+__device__ inline void stage(StagedSums<kDim, kParts, kRows>& staged, int part, int first_row,
+                             const AttendingWarp<kDim, kTiles>& warp, int t, float factor) {
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int r = 0; r < 2; r++) {
+    const int row = first_row + lane / 4 + r * 8;
+#pragma unroll
+    for (int n = 0; n < kDim / 8; n++)
+      *reinterpret_cast<float2*>(&staged.sums[part][row][n * 8 + lane % 4 * 2]) = {warp.sums[t][n][2 * r],
+                                                                                   warp.sums[t][n][2 * r + 1]};
+    const float total = quad_sum(warp.total[t][r]);
+    if (lane % 4 == 0) staged.statistics[part][row] = {warp.largest[t][r] * factor, total};
+  }
+}
+
+__device__ inline void add_scaled(float (&sums)[8], float weight, const float* from) {
+  const float4 low = *reinterpret_cast<const float4*>(from), high = *reinterpret_cast<const float4*>(from + 4);
+  const float x[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+  for (int i = 0; i < 8; i++) sums[i] = fmaf(weight, x[i], sums[i]);
+}
+
+// A query that saw no key has no total: padding, and its output is zero. NaN stays NaN.
+__device__ inline void store_output(const AttentionStep& step, const WorkUnit& unit, int query, int kv_head, int piece,
+                                    float (&sums)[8], float total) {
+  const float scale = total == 0 ? 0 : 1.0f / total;
+#pragma unroll
+  for (float& x : sums) x *= scale;
+  const int64_t token = unit.first_token + query / step.group;
+  const int head = kv_head * step.group + query % step.group;
+  store8(step.out + token * step.out_stride + static_cast<int64_t>(head) * step.head_dim + piece * 8,
+         Bf16x8::from(sums));
+}
+
+// Adds the parts up, in their order, and writes rows [0, rows) as queries first_row, … of the item; `thread` of
+// `threads` takes its share of the 16-byte pieces.
+template <int kDim, int kParts, int kRows>
+__device__ inline void write_rows(const AttentionStep& step, const WorkList& work, const WorkItem& item, int kv_head,
+                                  const StagedSums<kDim, kParts, kRows>& staged, int staged_row, int first_row,
+                                  int rows, int thread, int threads) {
+  constexpr int kPieces = kDim / 8;
+  const WorkUnit unit{item.first_token, item.first_query, item.queries, item.slot, 1};
+  for (int index = thread; index < rows * kPieces; index += threads) {
+    const int row = index / kPieces, piece = index % kPieces, query = item.first_query + first_row + row;
+    if (query >= item.queries) return;
+    float largest = kHidden;
+#pragma unroll
+    for (int p = 0; p < kParts; p++) largest = fmaxf(largest, staged.statistics[p][staged_row + row].x);
+    const float base = largest == kHidden ? 0 : largest;
+    float sums[8] = {}, total = 0;
+#pragma unroll
+    for (int p = 0; p < kParts; p++) {
+      const float2 part = staged.statistics[p][staged_row + row];
+      const float weight = exp2_approximate(part.x - base);
+      total = fmaf(weight, part.y, total);
+      add_scaled(sums, weight, &staged.sums[p][staged_row + row][piece * 8]);
+    }
+    if (item.slot < 0) {
+      if (piece * 8 < step.head_dim) store_output(step, unit, query, kv_head, piece, sums, total);
+      continue;
+    }
+    const int64_t at =
+        (static_cast<int64_t>(item.slot) * step.kv_heads + kv_head) * work.tile_queries + first_row + row;
+    auto* to = reinterpret_cast<float4*>(work.sums + at * kDim + piece * 8);
+    to[0] = {sums[0], sums[1], sums[2], sums[3]};
+    to[1] = {sums[4], sums[5], sums[6], sums[7]};
+    if (piece == 0) work.statistics[at] = {largest, total};
+  }
+}
+
+constexpr int kCombineThreads = 128;
+
+// Sixteen-byte pieces of output rows, one a thread; then zeros for the padding behind the last row.
+template <int kDim>
+__global__ void __launch_bounds__(kCombineThreads) combine_kernel(const __grid_constant__ AttentionStep step) {
+  constexpr int kPieces = kDim / 8;
+  wait_for_previous_kernel();
+  for (const WorkList& work : step.work) {
+    const int count = work.counts->units * step.kv_heads;
+    for (int task = blockIdx.x; task < count; task += gridDim.x) {
+      const WorkUnit unit = work.units[task / step.kv_heads];
+      const int kv_head = task % step.kv_heads, rows = unit.queries - unit.first_query;
+      for (int index = threadIdx.x; index < rows * kPieces; index += kCombineThreads) {
+        const int row = index / kPieces, piece = index % kPieces;
+        if (piece * 8 >= step.head_dim) continue;
+        const int64_t slot_rows = static_cast<int64_t>(step.kv_heads) * work.tile_queries;
+        const int64_t first = unit.slot * slot_rows + kv_head * work.tile_queries + row;
+        float largest = kHidden;
+        for (int i = 0; i < unit.slots; i++) largest = fmaxf(largest, work.statistics[first + i * slot_rows].x);
+        const float base = largest == kHidden ? 0 : largest;
+        float sums[8] = {}, total = 0;
+#pragma unroll 4
+        for (int i = 0; i < unit.slots; i++) {
+          const int64_t at = first + i * slot_rows;
+          const float2 part = work.statistics[at];
+          const float weight = exp2_approximate(part.x - base);
+          total = fmaf(weight, part.y, total);
+          add_scaled(sums, weight, work.sums + at * kDim + piece * 8);
+        }
+        store_output(step, unit, unit.first_query + row, kv_head, piece, sums, total);
+      }
+    }
+  }
+  const int pieces = step.kv_heads * step.group * step.head_dim / 8;
+  for (int64_t token = step.row_begin[step.rows] + blockIdx.x; token < step.tokens; token += gridDim.x)
+    for (int piece = threadIdx.x; piece < pieces; piece += kCombineThreads)
+      *reinterpret_cast<uint4*>(step.out + token * step.out_stride + piece * 8) = {};
+}
+
+}  // namespace penstock::cuda

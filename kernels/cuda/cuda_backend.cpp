@@ -1,0 +1,284 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/make_cuda_backend.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/paged_attention.h"
+#include "kernels/cuda/sample.h"
+#include "kernels/op_checks.h"
+
+namespace penstock::cuda {
+namespace {
+
+class CapturedStep : public Graph {
+ public:
+  CapturedStep(cudaGraph_t graph, cudaStream_t stream) : stream_(stream) {
+    const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    check(status, "cudaGraphInstantiate");
+  }
+  ~CapturedStep() override { cudaGraphExecDestroy(executable_); }
+  void replay() override { PENSTOCK_CUDA(cudaGraphLaunch(executable_, stream_)); }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+class EventMoment : public Moment {
+ public:
+  explicit EventMoment(cudaStream_t stream) {
+    PENSTOCK_CUDA(cudaEventCreate(&event_));
+    PENSTOCK_CUDA(cudaEventRecord(event_, stream));
+  }
+  ~EventMoment() override { cudaEventDestroy(event_); }
+  void wait() const override { PENSTOCK_CUDA(cudaEventSynchronize(event_)); }
+  double seconds_since(const Moment& earlier) const override {
+    float milliseconds = 0;
+    PENSTOCK_CUDA(cudaEventElapsedTime(&milliseconds, static_cast<const EventMoment&>(earlier).event_, event_));
+    return milliseconds * 1e-3;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+// Chooses the device before the members that live on it are made.
+int select_device(const BackendOptions& options) {
+  int devices = 0;
+  const cudaError_t status = cudaGetDeviceCount(&devices);
+  if (status != cudaSuccess) throw Error(ExitCode::no_device, std::string("no GPU: ") + cudaGetErrorString(status));
+  if (options.index >= devices)
+    throw Error(ExitCode::no_device,
+                "GPU " + std::to_string(options.index) + " of " + std::to_string(devices) + " does not exist");
+  if (options.dtype != DType::bf16)
+    throw Error(ExitCode::usage, std::string("on a GPU the dtype is bf16, not ") + dtype_name(options.dtype));
+  PENSTOCK_CUDA(cudaSetDevice(options.index));
+  return options.index;
+}
+
+}  // namespace
+
+bool has_gpu() {
+  int devices = 0;
+  return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
+  return std::make_unique<CudaBackend>(options);
+}
+
+CudaBackend::CudaBackend(const BackendOptions& options)
+    : index_(select_device(options)), poison_memory_(options.poison_memory) {
+  int lowest = 0, highest = 0;
+  PENSTOCK_CUDA(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
+  PENSTOCK_CUDA(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, highest));
+}
+
+CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(stream_);
+  cudaStreamDestroy(stream_);
+}
+
+cudaStream_t CudaBackend::stream() const {
+  PENSTOCK_CUDA(cudaSetDevice(index_));
+  return stream_;
+}
+
+// --- memory ---------------------------------------------------------------------------------------------------------
+
+int64_t CudaBackend::memory_bytes() const {
+  size_t available = 0, total = 0;
+  PENSTOCK_CUDA(cudaSetDevice(index_));
+  PENSTOCK_CUDA(cudaMemGetInfo(&available, &total));
+  return static_cast<int64_t>(available);
+}
+
+DeviceBuffer CudaBackend::allocate(int64_t bytes) {
+  void* data = nullptr;
+  PENSTOCK_CUDA(cudaSetDevice(index_));
+  check(cudaMalloc(&data, static_cast<size_t>(std::max<int64_t>(bytes, 1))),
+        ("cannot allocate " + std::to_string(bytes) + " bytes on the GPU").c_str());
+  DeviceBuffer buffer(data, bytes, [](void* memory, int64_t) { cudaFree(memory); });
+  if (poison_memory_) {
+    PENSTOCK_CUDA(cudaMemsetAsync(data, 0xFF, static_cast<size_t>(bytes), stream_));
+    PENSTOCK_CUDA(cudaStreamSynchronize(stream_));  // other streams may write to it next
+  }
+  return buffer;
+}
+
+DeviceBuffer CudaBackend::allocate_staging(int64_t bytes) {
+  void* data = nullptr;
+  PENSTOCK_CUDA(cudaSetDevice(index_));
+  check(cudaHostAlloc(&data, static_cast<size_t>(std::max<int64_t>(bytes, 1)), cudaHostAllocPortable),
+        ("cannot pin " + std::to_string(bytes) + " bytes of host memory").c_str());
+  return DeviceBuffer(data, bytes, [](void* memory, int64_t) { cudaFreeHost(memory); });
+}
+
+// The driver copies pageable memory aside before it returns.
+void CudaBackend::upload(void* device, const void* host, int64_t bytes) { upload_later(device, host, bytes); }
+
+void CudaBackend::download(void* host, const void* device, int64_t bytes) {
+  download_later(host, device, bytes);
+  synchronize();
+}
+
+void CudaBackend::upload_later(void* device, const void* staging, int64_t bytes) {
+  PENSTOCK_CUDA(cudaMemcpyAsync(device, staging, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream()));
+}
+
+void CudaBackend::download_later(void* staging, const void* device, int64_t bytes) {
+  PENSTOCK_CUDA(cudaMemcpyAsync(staging, device, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream()));
+}
+
+std::unique_ptr<Moment> CudaBackend::mark() { return std::make_unique<EventMoment>(stream()); }
+
+void CudaBackend::fill_zero(void* device, int64_t bytes) {
+  PENSTOCK_CUDA(cudaMemsetAsync(device, 0, static_cast<size_t>(bytes), stream()));
+}
+
+void CudaBackend::synchronize() { PENSTOCK_CUDA(cudaStreamSynchronize(stream())); }
+
+void* CudaBackend::workspace(int64_t bytes) {
+  if (workspaces_.empty() || workspaces_.back().bytes() < bytes) workspaces_.push_back(allocate(bytes));
+  return workspaces_.back().data();
+}
+
+// --- weights --------------------------------------------------------------------------------------------------------
+
+int64_t CudaBackend::weight_bytes(int64_t out_features, int64_t in_features, DType) const {
+  return out_features * in_features * dtype_bytes(DType::bf16);
+}
+
+Weight CudaBackend::allocate_weight(int64_t out_features, int64_t in_features, DType checkpoint) {
+  return {.storage = allocate(weight_bytes(out_features, in_features, checkpoint)),
+          .dtype = DType::bf16,
+          .out_features = out_features,
+          .in_features = in_features};
+}
+
+// Each calling thread copies on its own stream.
+void CudaBackend::store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) {
+  if (part.cols != weight.in_features || first_row < 0 || first_row + part.rows > weight.out_features)
+    throw Error(ExitCode::internal, "store_weight: the part does not lie in the weight");
+  PENSTOCK_CUDA(cudaSetDevice(index_));
+  std::vector<uint16_t> converted;
+  const void* from = part.data;
+  int64_t stride = part.row_stride;
+  if (part.dtype != DType::bf16) {
+    converted.reserve(static_cast<size_t>(part.rows * part.cols));
+    for (int64_t r = 0; r < part.rows; ++r)
+      for (int64_t c = 0; c < part.cols; ++c)
+        converted.push_back(f32_to_bf16(element_to_f32(part.data, part.dtype, r * part.row_stride + c)));
+    from = converted.data();
+    stride = part.cols;
+  }
+  const auto width = static_cast<size_t>(part.cols) * 2;
+  PENSTOCK_CUDA(cudaMemcpy2DAsync(weight.storage.as<uint16_t>() + first_row * part.cols, width, from,
+                                  static_cast<size_t>(stride) * 2, width, static_cast<size_t>(part.rows),
+                                  cudaMemcpyHostToDevice, cudaStreamPerThread));
+  PENSTOCK_CUDA(cudaStreamSynchronize(cudaStreamPerThread));
+}
+
+// --- graphs ---------------------------------------------------------------------------------------------------------
+
+std::unique_ptr<Graph> CudaBackend::record(std::function<void()> step) {
+  // A shape's first use may allocate workspace, hence relaxed, and time products on the step's buffers.
+  synchronize();
+  PENSTOCK_CUDA(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed));
+  cudaGraph_t graph = nullptr;
+  try {
+    step();
+  } catch (...) {
+    cudaStreamEndCapture(stream_, &graph);
+    if (graph) cudaGraphDestroy(graph);
+    throw;
+  }
+  PENSTOCK_CUDA(cudaStreamEndCapture(stream_, &graph));
+  return std::make_unique<CapturedStep>(graph, stream_);
+}
+
+// --- ops ------------------------------------------------------------------------------------------------------------
+
+void CudaBackend::embed(const Embed& op) {
+  check(op, DType::bf16);
+  cuda::embed(op, stream());
+}
+
+void CudaBackend::matmul(const Matmul& op) {
+  check(op, DType::bf16);
+  const cudaStream_t on = stream();
+  matmuls_.run(op, workspace(Matmuls::kWorkspaceBytes), on);
+}
+
+void CudaBackend::rms_norm(const RmsNorm& op) {
+  check(op, DType::bf16);
+  cuda::rms_norm(op, stream());
+}
+
+void CudaBackend::add_rms_norm(const AddRmsNorm& op) {
+  check(op, DType::bf16);
+  cuda::add_rms_norm(op, stream());
+}
+
+void CudaBackend::qk_norm_rope_store(const QkNormRopeStore& op) {
+  check(op, DType::bf16);
+  cuda::qk_norm_rope_store(op, stream());
+}
+
+void CudaBackend::paged_attention(const PagedAttention& op) {
+  check(op, DType::bf16);
+  const int64_t bytes =
+      paged_attention_workspace_bytes(op.step.tokens, op.step.rows, op.heads, op.cache.kv_heads, op.cache.head_dim);
+  cuda::paged_attention(op, workspace(bytes), bytes, stream());
+}
+
+void CudaBackend::gated_mul(const GatedMul& op) {
+  check(op, DType::bf16);
+  cuda::gated_mul(op, stream());
+}
+
+void CudaBackend::soft_cap(const SoftCap& op) {
+  check(op);
+  cuda::soft_cap(op, stream());
+}
+
+void CudaBackend::gather_rows(const GatherRows& op) {
+  check(op, DType::bf16);
+  cuda::gather_rows(op, stream());
+}
+
+void CudaBackend::sample(const Head& op) {
+  check(op);
+  const int64_t bytes = sample_workspace_bytes(op.logits.rows, op.logits.cols);
+  cuda::sample(op, workspace(bytes), bytes, stream());
+}
+
+void CudaBackend::score(const Head& op) {
+  check(op);
+  const int64_t bytes = sample_workspace_bytes(op.logits.rows, op.logits.cols);
+  cuda::score(op, workspace(bytes), bytes, stream());
+}
+
+void CudaBackend::copy_blocks(const CopyBlocks& op) {
+  check(op);
+  cuda::copy_blocks(op, stream());
+}
+
+void CudaBackend::prepare_slot(const PrepareSlot& op) {
+  check(op);
+  std::vector<uint16_t> counts(static_cast<size_t>(op.slots.vocab), 0);
+  for (int32_t id : op.prompt) counts[id] = SlotState::kInPrompt;
+  for (int32_t id : op.generated)
+    if ((counts[id] & ~SlotState::kInPrompt) < 0x7FFF) ++counts[id];
+  const auto num_edits = static_cast<int32_t>(op.edits.size());
+  upload(op.slots.counts + op.slot * op.slots.vocab, counts.data(), op.slots.vocab * 2);
+  upload(op.slots.edits + int64_t{op.slot} * kMaxLogitEdits, op.edits.data(),
+         num_edits * static_cast<int64_t>(sizeof(LogitEdit)));
+  upload(op.slots.num_edits + op.slot, &num_edits, 4);
+}
+
+}  // namespace penstock::cuda

@@ -1,0 +1,62 @@
+// One GPU: everything is enqueued on one stream of the highest priority.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/matmul.h"
+
+namespace penstock::cuda {
+
+class CudaBackend : public Backend {
+ public:
+  explicit CudaBackend(const BackendOptions& options);
+  ~CudaBackend() override;
+
+  DType activation_dtype() const override { return DType::bf16; }
+  DType kv_dtype() const override { return DType::bf16; }
+  int64_t memory_bytes() const override;
+  DeviceBuffer allocate(int64_t bytes) override;
+  void upload(void* device, const void* host, int64_t bytes) override;
+  void download(void* host, const void* device, int64_t bytes) override;
+  DeviceBuffer allocate_staging(int64_t bytes) override;
+  void upload_later(void* device, const void* staging, int64_t bytes) override;
+  void download_later(void* staging, const void* device, int64_t bytes) override;
+  std::unique_ptr<Moment> mark() override;
+  void fill_zero(void* device, int64_t bytes) override;
+  void synchronize() override;
+
+  int64_t weight_bytes(int64_t out_features, int64_t in_features, DType checkpoint) const override;
+  Weight allocate_weight(int64_t out_features, int64_t in_features, DType checkpoint) override;
+  void store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) override;
+
+  std::unique_ptr<Graph> record(std::function<void()> step) override;
+
+  void embed(const Embed&) override;
+  void matmul(const Matmul&) override;
+  void rms_norm(const RmsNorm&) override;
+  void add_rms_norm(const AddRmsNorm&) override;
+  void qk_norm_rope_store(const QkNormRopeStore&) override;
+  void paged_attention(const PagedAttention&) override;
+  void gated_mul(const GatedMul&) override;
+  void soft_cap(const SoftCap&) override;
+  void gather_rows(const GatherRows&) override;
+  void sample(const Head&) override;
+  void score(const Head&) override;
+  void copy_blocks(const CopyBlocks&) override;
+  void prepare_slot(const PrepareSlot&) override;
+
+ private:
+  cudaStream_t stream() const;  // on this thread, of this device
+  void* workspace(int64_t bytes);
+
+  int index_;
+  bool poison_memory_;
+  cudaStream_t stream_ = nullptr;
+  Matmuls matmuls_;
+  // The last is the largest and is used; graphs may still hold the others.
+  std::vector<DeviceBuffer> workspaces_;
+};
+
+}  // namespace penstock::cuda

@@ -1,0 +1,14 @@
+// What make_backend needs of this folder; no CUDA header comes with it.
+#pragma once
+#include <memory>
+
+#include "kernels/backend.h"
+
+namespace penstock::cuda {
+
+bool has_gpu();
+
+// Errors: Error(no_device) without a driver or GPU options.index, Error(usage) for a dtype other than bf16.
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
+
+}  // namespace penstock::cuda

@@ -1,0 +1,171 @@
+#include "kernels/cuda/matmul.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/cublaslt.h"
+#include "kernels/cuda/ops.h"
+
+namespace penstock::cuda {
+namespace {
+
+constexpr int kCandidates = 16;
+constexpr int kRounds = 6;                           // of timing; the first is not counted
+constexpr int64_t kFlushBytes = int64_t{192} << 20;  // read between timings, so that weights come from memory
+constexpr int64_t kFlushBelow = 1024;                // tokens; above, arithmetic decides
+
+void check(cublasStatus_t status, const char* what) {
+  if (status != CUBLAS_STATUS_SUCCESS)
+    throw Error(ExitCode::internal, std::string(what) + ": " + cublaslt().status_name(status));
+}
+#define PENSTOCK_CUBLAS(call) check((call), #call)
+
+// What timing needs, on a stream of its own.
+struct Stopwatch {
+  cudaStream_t stream = nullptr;
+  cudaEvent_t begin = nullptr, end = nullptr;
+  void* flush = nullptr;
+
+  explicit Stopwatch(bool flushes) {
+    PENSTOCK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    PENSTOCK_CUDA(cudaEventCreate(&begin));
+    PENSTOCK_CUDA(cudaEventCreate(&end));
+    // Without the memory the cache stays warm, and another algorithm may win.
+    if (flushes && cudaMalloc(&flush, kFlushBytes) != cudaSuccess) flush = nullptr, cudaGetLastError();
+  }
+  ~Stopwatch() {
+    cudaFree(flush);
+    cudaEventDestroy(begin);
+    cudaEventDestroy(end);
+    cudaStreamDestroy(stream);
+  }
+  template <class Call>
+  float milliseconds(Call call) {
+    float least = std::numeric_limits<float>::max();
+    for (int round = 0; round < kRounds; ++round) {
+      if (flush) read_memory(flush, kFlushBytes, stream);
+      PENSTOCK_CUDA(cudaEventRecord(begin, stream));
+      call(stream);
+      PENSTOCK_CUDA(cudaEventRecord(end, stream));
+      PENSTOCK_CUDA(cudaEventSynchronize(end));
+      float one = 0;
+      PENSTOCK_CUDA(cudaEventElapsedTime(&one, begin, end));
+      if (round > 0) least = std::min(least, one);
+    }
+    return least;
+  }
+};
+
+}  // namespace
+
+// cuBLASLt thinks in columns: to it, a row-major matrix is the transposed one. So out^T [out_features, tokens] =
+// weight [in_features, out_features]^T x^T [in_features, tokens].
+struct Matmuls::Plan {
+  cublasLtMatmulDesc_t product = nullptr;
+  cublasLtMatrixLayout_t weight = nullptr, x = nullptr, out = nullptr;
+  cublasLtMatmulAlgo_t algorithm{};
+
+  explicit Plan(const MatmulShape& shape) {
+    PENSTOCK_CUBLAS(cublaslt().desc_create(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    const cublasOperation_t transpose = CUBLAS_OP_T;
+    PENSTOCK_CUBLAS(cublaslt().desc_set_attribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &transpose, sizeof transpose));
+    PENSTOCK_CUBLAS(
+        cublaslt().layout_create(&weight, CUDA_R_16BF, shape.in_features, shape.out_features, shape.in_features));
+    PENSTOCK_CUBLAS(cublaslt().layout_create(&x, CUDA_R_16BF, shape.in_features, shape.tokens, shape.x_stride));
+    PENSTOCK_CUBLAS(cublaslt().layout_create(&out, shape.out_is_f32 ? CUDA_R_32F : CUDA_R_16BF, shape.out_features,
+                                             shape.tokens, shape.out_stride));
+  }
+  ~Plan() {
+    for (cublasLtMatrixLayout_t layout : {weight, x, out})
+      if (layout) cublaslt().layout_destroy(layout);
+    if (product) cublaslt().desc_destroy(product);
+  }
+};
+
+Matmuls::Matmuls() { PENSTOCK_CUBLAS(cublaslt().create(&handle_)); }
+
+Matmuls::~Matmuls() {
+  plans_.clear();
+  if (handle_) cublaslt().destroy(handle_);
+}
+
+void Matmuls::run(const Matmul& op, void* workspace, cudaStream_t stream) {
+  if (op.x.rows == 0) return;
+  const MatmulShape shape{.tokens = op.x.rows,
+                          .out_features = op.weight.out_features,
+                          .in_features = op.weight.in_features,
+                          .x_stride = op.x.stride,
+                          .out_stride = op.out.stride,
+                          .out_is_f32 = op.out.dtype == DType::f32};
+  const Plan& plan = plan_for(shape, op, workspace, stream);
+  // The bias goes first, rounded to out's dtype, and the product is added to it.
+  if (op.bias) add_bias(op, stream);
+  enqueue(plan, plan.algorithm, op, op.accumulate || op.bias ? 1 : 0, workspace, stream);
+}
+
+void Matmuls::enqueue(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Matmul& op, float beta,
+                      void* workspace, cudaStream_t stream) const {
+  const float one = 1;
+  PENSTOCK_CUBLAS(cublaslt().matmul(handle_, plan.product, &one, op.weight.storage.data(), plan.weight, op.x.data,
+                                    plan.x, &beta, op.out.data, plan.out, op.out.data, plan.out, &algorithm, workspace,
+                                    kWorkspaceBytes, stream));
+}
+
+const Matmuls::Plan& Matmuls::plan_for(const MatmulShape& shape, const Matmul& op, void* workspace,
+                                       cudaStream_t stream) {
+  std::unique_ptr<Plan>& plan = plans_[shape];
+  if (plan) return *plan;
+  auto fresh = std::make_unique<Plan>(shape);
+  if (const auto known = cache_.find(shape)) {
+    fresh->algorithm = *known;
+  } else {
+    const std::vector<cublasLtMatmulAlgo_t> algorithms = candidates(*fresh);
+    if (op.accumulate || algorithms.size() == 1) {  // what out holds is still wanted
+      fresh->algorithm = algorithms[0];
+    } else {
+      cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+      PENSTOCK_CUDA(cudaStreamIsCapturing(stream, &capturing));
+      if (capturing == cudaStreamCaptureStatusNone) PENSTOCK_CUDA(cudaStreamSynchronize(stream));
+      fresh->algorithm = fastest(algorithms, *fresh, op, workspace);
+      cache_.remember(shape, fresh->algorithm);
+    }
+  }
+  plan = std::move(fresh);
+  return *plan;
+}
+
+std::vector<cublasLtMatmulAlgo_t> Matmuls::candidates(const Plan& plan) const {
+  cublasLtMatmulPreference_t preference = nullptr;
+  PENSTOCK_CUBLAS(cublaslt().preference_create(&preference));
+  const auto workspace = static_cast<uint64_t>(kWorkspaceBytes);
+  cublaslt().preference_set_attribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
+                                      sizeof workspace);
+  cublasLtMatmulHeuristicResult_t results[kCandidates];
+  int found = 0;
+  const cublasStatus_t status = cublaslt().get_heuristic(handle_, plan.product, plan.weight, plan.x, plan.out, plan.out,
+                                                         preference, kCandidates, results, &found);
+  cublaslt().preference_destroy(preference);
+  check(status, "cublasLtMatmulAlgoGetHeuristic");
+  std::vector<cublasLtMatmulAlgo_t> algorithms;
+  for (int i = 0; i < found; ++i)
+    if (results[i].state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(results[i].algo);
+  if (algorithms.empty()) throw Error(ExitCode::internal, "matmul: cuBLASLt has no algorithm for this shape");
+  return algorithms;
+}
+
+cublasLtMatmulAlgo_t Matmuls::fastest(const std::vector<cublasLtMatmulAlgo_t>& algorithms, const Plan& plan,
+                                      const Matmul& op, void* workspace) {
+  Stopwatch stopwatch(op.x.rows < kFlushBelow);
+  float least = std::numeric_limits<float>::max();
+  cublasLtMatmulAlgo_t best = algorithms[0];
+  for (const cublasLtMatmulAlgo_t& algorithm : algorithms) {
+    const float one =
+        stopwatch.milliseconds([&](cudaStream_t stream) { enqueue(plan, algorithm, op, 0, workspace, stream); });
+    if (one < least) least = one, best = algorithm;
+  }
+  return best;
+}
+
+}  // namespace penstock::cuda

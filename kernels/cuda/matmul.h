@@ -1,0 +1,44 @@
+// Matrix products through cuBLASLt: bf16 in, f32 sums, bf16 or f32 out.
+#pragma once
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/matmul_cache.h"
+
+namespace penstock::cuda {
+
+// One backend's. At the first product of a shape cuBLASLt's candidates are timed and the fastest is kept, here and in
+// the MatmulCache.
+class Matmuls {
+ public:
+  static constexpr int64_t kWorkspaceBytes = int64_t{64} << 20;
+
+  Matmuls();
+  ~Matmuls();
+  Matmuls(const Matmuls&) = delete;
+  Matmuls& operator=(const Matmuls&) = delete;
+
+  // Enqueued on `stream`. While it is captured, nothing else may be under way that uses the workspace, x or out: a new
+  // shape is timed on them. Errors: Error(internal) when cuBLASLt has no way to do it.
+  void run(const Matmul& op, void* workspace, cudaStream_t stream);
+
+ private:
+  struct Plan;
+  const Plan& plan_for(const MatmulShape& shape, const Matmul& op, void* workspace, cudaStream_t stream);
+  std::vector<cublasLtMatmulAlgo_t> candidates(const Plan& plan) const;
+  cublasLtMatmulAlgo_t fastest(const std::vector<cublasLtMatmulAlgo_t>& algorithms, const Plan& plan, const Matmul& op,
+                               void* workspace);
+  void enqueue(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Matmul& op, float beta, void* workspace,
+               cudaStream_t stream) const;
+
+  cublasLtHandle_t handle_ = nullptr;
+  MatmulCache cache_;
+  std::map<MatmulShape, std::unique_ptr<Plan>> plans_;
+};
+
+}  // namespace penstock::cuda

@@ -1,0 +1,162 @@
+// A thread block a row; blocks take several rows where there are more than the device holds at once.
+#include "kernels/cuda/sample.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/sample_row.cuh"
+
+namespace penstock::cuda {
+namespace {
+
+constexpr int64_t kMostBlocks = 256;
+
+int64_t blocks_for(int64_t rows) { return std::min(rows, kMostBlocks); }
+
+struct Rows {
+  const float* logits;
+  int64_t stride;
+  int32_t rows, vocab;
+  const HeadRow* want;
+  HeadResult* results;
+  int32_t* last_tokens;
+  TopLogprob* top;
+  SlotState slots;
+  float* edited;  // [blocks, vocab]
+};
+
+Rows rows_of(const Head& op, void* workspace) {
+  return {.logits = static_cast<const float*>(op.logits.data),
+          .stride = op.logits.stride,
+          .rows = static_cast<int32_t>(op.logits.rows),
+          .vocab = static_cast<int32_t>(op.logits.cols),
+          .want = op.rows,
+          .results = op.results,
+          .last_tokens = op.last_tokens,
+          .top = op.top,
+          .slots = op.slots,
+          .edited = static_cast<float*>(workspace)};
+}
+
+// Without fused multiply-add: the bits are the CPU's.
+__device__ float penalized(float x, uint16_t count, const HeadRow& want) {
+  x = x > 0 ? x / want.repetition_penalty : __fmul_rn(x, want.repetition_penalty);
+  const int times = count & ~SlotState::kInPrompt;
+  x = __fsub_rn(x, __fmul_rn(want.frequency_penalty, static_cast<float>(times)));
+  return times > 0 ? __fsub_rn(x, want.presence_penalty) : x;
+}
+
+__device__ void edit_row(float* edited, const float* logits, const HeadRow& want, const SlotState& slots) {
+  const uint16_t* counts = slots.counts + want.slot * slots.vocab;
+  for (int32_t id = threadIdx.x; id < slots.vocab; id += kRowThreads)
+    edited[id] = counts[id] != 0 ? penalized(logits[id], counts[id], want) : logits[id];
+  __syncthreads();
+  const LogitEdit* edits = slots.edits + static_cast<int64_t>(want.slot) * kMaxLogitEdits;
+  const int32_t count = slots.num_edits[want.slot];
+  // Two edits of one id stand side by side: its first thread does both.
+  for (int32_t i = threadIdx.x; i < count; i += kRowThreads) {
+    if (i > 0 && edits[i - 1].id == edits[i].id) continue;
+    float x = edited[edits[i].id];
+    for (int32_t j = i; j < count && edits[j].id == edits[i].id; j++)
+      if (want.position < edits[j].until) x += edits[j].bias;
+    edited[edits[i].id] = x;
+  }
+  __syncthreads();
+}
+
+__device__ bool takes_peak(const HeadRow& want) { return !(want.temperature > 0 && want.top_p > 0 && want.top_k != 1); }
+
+// From logits with that peak.
+__device__ int32_t choose(RowShared& shared, const float* logits, int32_t vocab, const HeadRow& want,
+                          const Peak& peak) {
+  if (takes_peak(want)) return peak.id;
+  const ScaledRow row(logits, vocab, peak.logit, want.temperature);
+  draw(shared, row, want, filter(shared, row, want));
+  return shared.best_id < 0 ? peak.id : shared.best_id;
+}
+
+__device__ HeadResult sample_row(RowShared& shared, const Rows& op, int32_t r) {
+  const HeadRow want = op.want[r];
+  const float* logits = op.logits + r * op.stride;
+  TopLogprob* top = want.top_logprobs > 0 ? op.top + static_cast<int64_t>(r) * kMaxTopLogprobs : nullptr;
+  const Peak peak = find_peak(shared, logits, op.vocab);
+  if (!peak.finite()) {
+    if (top) write_no_top(top);
+    return {.token = -1, .logprob = 0, .flags = HeadResult::kNonFinite};
+  }
+  if (top) write_top(shared, top, logits, op.vocab, want.top_logprobs, peak);
+  HeadResult result{.token = -1, .logprob = 0, .flags = 0};
+  if (want.edits == 0) {
+    result.token = choose(shared, logits, op.vocab, want, peak);
+  } else {
+    float* edited = op.edited + static_cast<int64_t>(blockIdx.x) * op.vocab;
+    edit_row(edited, logits, want, op.slots);
+    const Peak edited_peak = find_peak(shared, edited, op.vocab);
+    if (!edited_peak.finite()) {
+      result.flags = edited_peak.bad ? HeadResult::kNonFinite : HeadResult::kAllBanned;
+      return result;
+    }
+    result.token = choose(shared, edited, op.vocab, want, edited_peak);
+    uint16_t& count = op.slots.counts[want.slot * op.slots.vocab + result.token];
+    if (threadIdx.x == 0 && (count & ~SlotState::kInPrompt) < SlotState::kInPrompt - 1) ++count;
+  }
+  result.logprob = log_probability(logits[result.token], peak);
+  return result;
+}
+
+__global__ void __launch_bounds__(kRowThreads) sample_kernel(Rows op) {
+  __shared__ RowShared shared;
+  wait_for_previous_kernel();
+  for (int32_t r = blockIdx.x; r < op.rows; r += gridDim.x) {
+    const int32_t slot = op.want[r].slot;
+    if (slot < 0 || op.want[r].target >= 0) continue;
+    const HeadResult result = sample_row(shared, op, r);
+    if (threadIdx.x == 0) {
+      op.results[r] = result;
+      op.last_tokens[slot] = max(result.token, 0);
+    }
+    __syncthreads();
+  }
+}
+
+__global__ void __launch_bounds__(kRowThreads) score_kernel(Rows op) {
+  __shared__ RowShared shared;
+  wait_for_previous_kernel();
+  for (int32_t r = blockIdx.x; r < op.rows; r += gridDim.x) {
+    const HeadRow want = op.want[r];
+    if (want.target < 0) continue;
+    const float* logits = op.logits + r * op.stride;
+    TopLogprob* top = want.top_logprobs > 0 ? op.top + static_cast<int64_t>(r) * kMaxTopLogprobs : nullptr;
+    const Peak peak = find_peak(shared, logits, op.vocab);
+    if (top && peak.finite()) write_top(shared, top, logits, op.vocab, want.top_logprobs, peak);
+    if (top && !peak.finite()) write_no_top(top);
+    if (threadIdx.x == 0) {
+      if (peak.finite())
+        op.results[r] = {want.target, log_probability(logits[want.target], peak),
+                         want.target == peak.id ? HeadResult::kArgmax : 0};
+      else
+        op.results[r] = {-1, 0, HeadResult::kNonFinite};
+    }
+    __syncthreads();
+  }
+}
+
+}  // namespace
+
+int64_t sample_workspace_bytes(int64_t rows, int64_t vocab) { return blocks_for(rows) * vocab * 4; }
+
+void sample(const Head& op, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
+  if (op.logits.rows == 0) return;
+  if (workspace_bytes < sample_workspace_bytes(op.logits.rows, op.logits.cols))
+    throw Error(ExitCode::internal, "sample: the workspace is too small");
+  launch(sample_kernel, dim3(static_cast<unsigned>(blocks_for(op.logits.rows))), dim3(kRowThreads), 0, stream,
+         rows_of(op, workspace));
+}
+
+void score(const Head& op, void* workspace, int64_t, cudaStream_t stream) {
+  if (op.logits.rows == 0) return;
+  launch(score_kernel, dim3(static_cast<unsigned>(blocks_for(op.logits.rows))), dim3(kRowThreads), 0, stream,
+         rows_of(op, workspace));
+}
+
+}  // namespace penstock::cuda

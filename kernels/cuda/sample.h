@@ -1,0 +1,16 @@
+// The head of a step: tokens drawn from rows of logits, and given tokens scored.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include "kernels/backend.h"
+
+namespace penstock::cuda {
+
+// Device memory that either verb needs: rows with edits keep their edited logits there.
+int64_t sample_workspace_bytes(int64_t rows, int64_t vocab);
+
+// Enqueued on `stream`; may be captured. What is launched depends on the shape of the logits alone.
+void sample(const Head& op, void* workspace, int64_t workspace_bytes, cudaStream_t stream);
+void score(const Head& op, void* workspace, int64_t workspace_bytes, cudaStream_t stream);
+
+}  // namespace penstock::cuda

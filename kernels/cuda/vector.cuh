@@ -1,0 +1,65 @@
+// Sixteen bytes at a time, and sums over a block.
+#pragma once
+#include <cuda_bf16.h>
+
+#include <cstdint>
+
+namespace penstock::cuda {
+
+constexpr int kWarp = 32;
+
+// Eight bf16 as they lie in memory, 16-byte aligned.
+struct alignas(16) Bf16x8 {
+  static constexpr int kSize = 8;
+  __nv_bfloat162 pair[4];
+
+  __device__ void to(float (&out)[kSize]) const {
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      float2 wide = __bfloat1622float2(pair[i]);
+      out[2 * i] = wide.x;
+      out[2 * i + 1] = wide.y;
+    }
+  }
+  __device__ static Bf16x8 from(const float (&x)[kSize]) {
+    Bf16x8 packed;
+#pragma unroll
+    for (int i = 0; i < 4; i++) packed.pair[i] = __floats2bfloat162_rn(x[2 * i], x[2 * i + 1]);
+    return packed;
+  }
+};
+
+__device__ inline Bf16x8 load8(const __nv_bfloat16* at) {
+  uint4 bits = *reinterpret_cast<const uint4*>(at);
+  return *reinterpret_cast<Bf16x8*>(&bits);
+}
+__device__ inline void store8(__nv_bfloat16* at, const Bf16x8& x) {
+  *reinterpret_cast<uint4*>(at) = *reinterpret_cast<const uint4*>(&x);
+}
+
+__device__ inline float warp_sum(float x) {
+#pragma unroll
+  for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xFFFFFFFF, x, lanes);
+  return x;
+}
+
+// Over the whole block, in a fixed order; every thread gets the sum. `partial`: [blockDim.x / 32] of shared memory.
+__device__ inline float block_sum(float x, float* partial) {
+  x = warp_sum(x);
+  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = x;
+  __syncthreads();
+  float total = 0;
+  for (int i = 0; i < blockDim.x / kWarp; i++) total += partial[i];
+  return total;
+}
+
+// Programmatic dependent launch: nothing that the kernel before wrote may be read before this. It also tells the kernel
+// behind that it may begin to be scheduled.
+__device__ inline void wait_for_previous_kernel() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+}  // namespace penstock::cuda
