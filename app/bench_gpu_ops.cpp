@@ -46,7 +46,8 @@ class GpuOpBench {
       norms(tokens);
       elementwise(tokens);
     }
-    for (int64_t tokens : {1, 8, 64, 256, 8192}) matmuls(tokens);
+    for (int64_t tokens : {1, 8, 16, 64, 256, 8192}) matmuls(tokens);
+    sequences("decode", 1, 1, 256);
     sequences("decode", 1, 1, 4096);
     sequences("decode", 64, 1, 1024);
     sequences("decode", 64, 1, 4096);

@@ -97,12 +97,8 @@ __global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, 2)
   wait_for_previous_kernel();
   const WorkList& work = step.work[kDecodeWork];
   const int count = work.counts->items * step.kv_heads;
-  for (;;) {
-    __syncthreads();  // the item before has left shared memory
-    if (threadIdx.x == 0) ticket = atomicAdd(&work.counts->next_item, 1);
-    __syncthreads();
-    if (ticket >= count) return;
-    const DecodeBlock<kDim> block{step, shared, work.items[ticket / step.kv_heads], ticket % step.kv_heads};
+  for (int turn = blockIdx.x; turn < count; turn = next_turn(work, ticket)) {
+    const DecodeBlock<kDim> block{step, shared, work.items[turn / step.kv_heads], turn % step.kv_heads};
     if (block.item.queries - block.item.first_query <= 16)
       block.template run<1>(work);
     else

@@ -86,6 +86,15 @@ __device__ inline void write_rows(const AttentionStep& step, const WorkList& wor
   }
 }
 
+// The block's next item: the first are dealt out, the others go to whoever asks. All that the block had in shared memory
+// may be overwritten then.
+__device__ inline int next_turn(const WorkList& work, int& shared_turn) {
+  __syncthreads();
+  if (threadIdx.x == 0) shared_turn = gridDim.x + atomicAdd(&work.counts->taken, 1);
+  __syncthreads();
+  return shared_turn;
+}
+
 constexpr int kCombineThreads = 128;
 
 // Sixteen-byte pieces of output rows, one a thread; then zeros for the padding behind the last row.
@@ -119,6 +128,7 @@ __global__ void __launch_bounds__(kCombineThreads) combine_kernel(const __grid_c
       }
     }
   }
+  if (blockIdx.x == 0 && threadIdx.x < kWorkKinds) step.work[threadIdx.x].counts->taken = 0;  // for the next layer
   const int pieces = step.kv_heads * step.group * step.head_dim / 8;
   for (int64_t token = step.row_begin[step.rows] + blockIdx.x; token < step.tokens; token += gridDim.x)
     for (int piece = threadIdx.x; piece < pieces; piece += kCombineThreads)

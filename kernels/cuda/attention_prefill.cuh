@@ -116,12 +116,8 @@ __global__ void __launch_bounds__(PrefillShape<kDim>::kThreads, 2)
   wait_for_previous_kernel();
   const WorkList& work = step.work[kPrefillWork];
   const int count = work.counts->items * step.kv_heads;
-  for (;;) {
-    __syncthreads();  // the item before has left shared memory
-    if (threadIdx.x == 0) ticket = atomicAdd(&work.counts->next_item, 1);
-    __syncthreads();
-    if (ticket >= count) return;
-    PrefillBlock<kDim>{step, shared, work.items[ticket / step.kv_heads], ticket % step.kv_heads}.run(work);
+  for (int turn = blockIdx.x; turn < count; turn = next_turn(work, ticket)) {
+    PrefillBlock<kDim>{step, shared, work.items[turn / step.kv_heads], turn % step.kv_heads}.run(work);
   }
 }
 

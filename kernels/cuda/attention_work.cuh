@@ -31,7 +31,7 @@ struct WorkUnit {  // to be combined
 };
 
 struct WorkCounts {
-  int32_t items, next_item, units;
+  int32_t items, taken, units;  // taken: items x kv_heads that were asked for
 };
 
 // One kernel's lists and partial results. Slots hold for each head of keys a tile of rows.

@@ -8,6 +8,7 @@
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/paged_attention.h"
 #include "kernels/cuda/sample.h"
+#include "kernels/cuda/skinny_matmul.h"
 #include "kernels/op_checks.h"
 
 namespace penstock::cuda {
@@ -15,16 +16,21 @@ namespace {
 
 class CapturedStep : public Graph {
  public:
-  CapturedStep(cudaGraph_t graph, cudaStream_t stream) : stream_(stream) {
+  CapturedStep(cudaGraph_t graph, cudaStream_t stream, std::optional<AttentionPlanKey>& planned)
+      : stream_(stream), planned_(planned) {
     const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
     cudaGraphDestroy(graph);
     check(status, "cudaGraphInstantiate");
   }
   ~CapturedStep() override { cudaGraphExecDestroy(executable_); }
-  void replay() override { PENSTOCK_CUDA(cudaGraphLaunch(executable_, stream_)); }
+  void replay() override {
+    planned_.reset();
+    PENSTOCK_CUDA(cudaGraphLaunch(executable_, stream_));
+  }
 
  private:
   cudaStream_t stream_;
+  std::optional<AttentionPlanKey>& planned_;  // the backend's: the graph plans for itself, in the same memory
   cudaGraphExec_t executable_ = nullptr;
 };
 
@@ -127,6 +133,7 @@ void CudaBackend::download(void* host, const void* device, int64_t bytes) {
 }
 
 void CudaBackend::upload_later(void* device, const void* staging, int64_t bytes) {
+  planned_.reset();
   PENSTOCK_CUDA(cudaMemcpyAsync(device, staging, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream()));
 }
 
@@ -142,9 +149,9 @@ void CudaBackend::fill_zero(void* device, int64_t bytes) {
 
 void CudaBackend::synchronize() { PENSTOCK_CUDA(cudaStreamSynchronize(stream())); }
 
-void* CudaBackend::workspace(int64_t bytes) {
-  if (workspaces_.empty() || workspaces_.back().bytes() < bytes) workspaces_.push_back(allocate(bytes));
-  return workspaces_.back().data();
+void* CudaBackend::reserve(Workspace& workspace, int64_t bytes) {
+  if (workspace.empty() || workspace.back().bytes() < bytes) workspace.push_back(allocate(bytes));
+  return workspace.back().data();
 }
 
 // --- weights --------------------------------------------------------------------------------------------------------
@@ -188,6 +195,7 @@ void CudaBackend::store_weight(Weight& weight, int64_t first_row, const HostMatr
 std::unique_ptr<Graph> CudaBackend::record(std::function<void()> step) {
   // A shape's first use may allocate workspace, hence relaxed, and time products on the step's buffers.
   synchronize();
+  planned_.reset();
   PENSTOCK_CUDA(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed));
   cudaGraph_t graph = nullptr;
   try {
@@ -198,7 +206,8 @@ std::unique_ptr<Graph> CudaBackend::record(std::function<void()> step) {
     throw;
   }
   PENSTOCK_CUDA(cudaStreamEndCapture(stream_, &graph));
-  return std::make_unique<CapturedStep>(graph, stream_);
+  planned_.reset();
+  return std::make_unique<CapturedStep>(graph, stream_, planned_);
 }
 
 // --- ops ------------------------------------------------------------------------------------------------------------
@@ -211,7 +220,8 @@ void CudaBackend::embed(const Embed& op) {
 void CudaBackend::matmul(const Matmul& op) {
   check(op, DType::bf16);
   const cudaStream_t on = stream();
-  matmuls_.run(op, workspace(Matmuls::kWorkspaceBytes), on);
+  if (is_skinny(op)) return skinny_matmul(op, on);
+  matmuls_.run(op, reserve(workspace_, Matmuls::kWorkspaceBytes), on);
 }
 
 void CudaBackend::rms_norm(const RmsNorm& op) {
@@ -233,7 +243,10 @@ void CudaBackend::paged_attention(const PagedAttention& op) {
   check(op, DType::bf16);
   const int64_t bytes =
       paged_attention_workspace_bytes(op.step.tokens, op.step.rows, op.heads, op.cache.kv_heads, op.cache.head_dim);
-  cuda::paged_attention(op, workspace(bytes), bytes, stream());
+  void* memory = reserve(attention_workspace_, bytes);
+  const AttentionPlanKey key(op, memory);
+  cuda::paged_attention(op, {.memory = memory, .bytes = bytes, .planned = planned_ == key}, stream());
+  planned_ = key;
 }
 
 void CudaBackend::gated_mul(const GatedMul& op) {
@@ -254,13 +267,13 @@ void CudaBackend::gather_rows(const GatherRows& op) {
 void CudaBackend::sample(const Head& op) {
   check(op);
   const int64_t bytes = sample_workspace_bytes(op.logits.rows, op.logits.cols);
-  cuda::sample(op, workspace(bytes), bytes, stream());
+  cuda::sample(op, reserve(workspace_, bytes), bytes, stream());
 }
 
 void CudaBackend::score(const Head& op) {
   check(op);
   const int64_t bytes = sample_workspace_bytes(op.logits.rows, op.logits.cols);
-  cuda::score(op, workspace(bytes), bytes, stream());
+  cuda::score(op, reserve(workspace_, bytes), bytes, stream());
 }
 
 void CudaBackend::copy_blocks(const CopyBlocks& op) {

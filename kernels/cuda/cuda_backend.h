@@ -2,10 +2,12 @@
 #pragma once
 #include <cuda_runtime_api.h>
 
+#include <optional>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda/paged_attention.h"
 
 namespace penstock::cuda {
 
@@ -49,14 +51,18 @@ class CudaBackend : public Backend {
 
  private:
   cudaStream_t stream() const;  // on this thread, of this device
-  void* workspace(int64_t bytes);
+
+  // Grows; the last is the largest and is used, and graphs may still hold the others.
+  using Workspace = std::vector<DeviceBuffer>;
+  void* reserve(Workspace& workspace, int64_t bytes);
 
   int index_;
   bool poison_memory_;
   cudaStream_t stream_ = nullptr;
   Matmuls matmuls_;
-  // The last is the largest and is used; graphs may still hold the others.
-  std::vector<DeviceBuffer> workspaces_;
+  Workspace workspace_, attention_workspace_;
+  // What the attention workspace has a plan for: until something is uploaded, and not beyond a graph.
+  std::optional<AttentionPlanKey> planned_;
 };
 
 }  // namespace penstock::cuda

@@ -7,9 +7,27 @@
 
 namespace penstock::cuda {
 
+// Of the current device.
+inline int attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
+  PENSTOCK_CUDA(cudaGetDevice(&device));
+  PENSTOCK_CUDA(cudaDeviceGetAttribute(&value, which, device));
+  return value;
+}
+inline int multiprocessors() { return attribute(cudaDevAttrMultiProcessorCount); }
+inline int compute_capability() {  // 90: sm_90
+  return attribute(cudaDevAttrComputeCapabilityMajor) * 10 + attribute(cudaDevAttrComputeCapabilityMinor);
+}
+
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
             Arguments&&... arguments) {
+  // Between kernels that share an SM's memory out differently it would have to run empty.
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
+        "cudaFuncSetAttribute");
+  if (shared_bytes > 0)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
+          "cudaFuncSetAttribute");
   cudaLaunchAttribute overlap{};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;

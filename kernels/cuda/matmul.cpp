@@ -12,9 +12,10 @@ namespace penstock::cuda {
 namespace {
 
 constexpr int kCandidates = 16;
-constexpr int kRounds = 6;                           // of timing; the first is not counted
-constexpr int64_t kFlushBytes = int64_t{192} << 20;  // read between timings, so that weights come from memory
-constexpr int64_t kFlushBelow = 1024;                // tokens; above, arithmetic decides
+constexpr int kCallsInRow = 6;          // in a final timing
+constexpr float kWorthAnother = 1.15f;  // times the fastest of a first call: what is slower is not timed again
+constexpr int64_t kFlushBytes = int64_t{96} << 20;  // read between calls, so that weights come from memory
+constexpr int64_t kFlushBelow = 1024;               // tokens; above, arithmetic decides
 
 void check(cublasStatus_t status, const char* what) {
   if (status != CUBLAS_STATUS_SUCCESS)
@@ -41,20 +42,19 @@ struct Stopwatch {
     cudaEventDestroy(end);
     cudaStreamDestroy(stream);
   }
+  // Of several calls in a row, as in a step, and of what lies between them.
   template <class Call>
-  float milliseconds(Call call) {
-    float least = std::numeric_limits<float>::max();
-    for (int round = 0; round < kRounds; ++round) {
+  float milliseconds(int calls, Call call) const {
+    PENSTOCK_CUDA(cudaEventRecord(begin, stream));
+    for (int i = 0; i < calls; ++i) {
       if (flush) read_memory(flush, kFlushBytes, stream);
-      PENSTOCK_CUDA(cudaEventRecord(begin, stream));
       call(stream);
-      PENSTOCK_CUDA(cudaEventRecord(end, stream));
-      PENSTOCK_CUDA(cudaEventSynchronize(end));
-      float one = 0;
-      PENSTOCK_CUDA(cudaEventElapsedTime(&one, begin, end));
-      if (round > 0) least = std::min(least, one);
     }
-    return least;
+    PENSTOCK_CUDA(cudaEventRecord(end, stream));
+    PENSTOCK_CUDA(cudaEventSynchronize(end));
+    float elapsed = 0;
+    PENSTOCK_CUDA(cudaEventElapsedTime(&elapsed, begin, end));
+    return elapsed / static_cast<float>(calls);
   }
 };
 
@@ -157,15 +157,25 @@ std::vector<cublasLtMatmulAlgo_t> Matmuls::candidates(const Plan& plan) const {
 
 cublasLtMatmulAlgo_t Matmuls::fastest(const std::vector<cublasLtMatmulAlgo_t>& algorithms, const Plan& plan,
                                       const Matmul& op, void* workspace) {
-  Stopwatch stopwatch(op.x.rows < kFlushBelow);
-  float least = std::numeric_limits<float>::max();
-  cublasLtMatmulAlgo_t best = algorithms[0];
+  const Stopwatch stopwatch(op.x.rows < kFlushBelow);
+  const auto time = [&](const cublasLtMatmulAlgo_t& algorithm, int calls) {
+    return stopwatch.milliseconds(
+        calls, [&](cudaStream_t stream) { enqueue(plan, algorithm, op, 0, workspace, stream); });
+  };
+  std::vector<float> first;
   for (const cublasLtMatmulAlgo_t& algorithm : algorithms) {
-    const float one =
-        stopwatch.milliseconds([&](cudaStream_t stream) { enqueue(plan, algorithm, op, 0, workspace, stream); });
-    if (one < least) least = one, best = algorithm;
+    time(algorithm, 1);  // loads the kernel
+    first.push_back(time(algorithm, 1));
   }
-  return best;
+  const float limit = kWorthAnother * *std::min_element(first.begin(), first.end());
+  float least = std::numeric_limits<float>::max();
+  size_t best = 0;
+  for (size_t i = 0; i < algorithms.size(); ++i) {
+    if (first[i] > limit) continue;
+    const float one = time(algorithms[i], stopwatch.flush ? kCallsInRow : 1);
+    if (one < least) least = one, best = i;
+  }
+  return algorithms[best];
 }
 
 }  // namespace penstock::cuda

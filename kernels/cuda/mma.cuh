@@ -6,11 +6,9 @@
 
 #include <cstdint>
 
-namespace penstock::cuda {
+#include "kernels/cuda/vector.cuh"
 
-__device__ inline uint32_t shared_address(const void* pointer) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
+namespace penstock::cuda {
 
 // Sixteen bytes into shared memory, past the registers and L1; zeros (and no access) when not `wanted`.
 __device__ inline void copy_async16(uint32_t to, const void* from, bool wanted) {

@@ -1,4 +1,4 @@
-// Four kernels: plan the work, prefill, decode, combine what was split.
+// Four kernels: plan the work (once for all layers that see the same), prefill, decode, combine what was split.
 #include "kernels/cuda/paged_attention.h"
 
 #include <bit>
@@ -18,12 +18,7 @@ constexpr int kMinDecodeTiles = 2, kMinPrefillTiles = 16;  // of 64 keys an item
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-int resident_blocks() {
-  int device = 0, sms = 0;
-  PENSTOCK_CUDA(cudaGetDevice(&device));
-  PENSTOCK_CUDA(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device));
-  return sms * kBlocksPerSm;
-}
+int resident_blocks() { return multiprocessors() * kBlocksPerSm; }
 
 [[noreturn]] void refuse(const char* why) { throw Error(ExitCode::internal, std::string("paged_attention: ") + why); }
 
@@ -109,26 +104,22 @@ AttentionStep step_of(const PagedAttention& op) {
           .work = {}};
 }
 
-template <class Kernel>
-void launch_persistent(Kernel* kernel, int blocks, int threads, int shared_bytes, cudaStream_t stream,
-                       const AttentionStep& step) {
-  PENSTOCK_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
-  launch(kernel, dim3(blocks), dim3(threads), shared_bytes, stream, step);
-}
-
 template <int kDim>
-void run(AttentionStep& step, const Dimensions& size, void* workspace, int64_t bytes, cudaStream_t stream) {
-  const int blocks = resident_blocks();
-  Pieces pieces(workspace);
+void run(AttentionStep& step, const Dimensions& size, const AttentionWorkspace& workspace, cudaStream_t stream) {
+  const bool small = size.tokens <= kDecodeTokens;
+  const int blocks = small ? multiprocessors() : resident_blocks();
+  Pieces pieces(workspace.memory);
   lay_out<kDim>(pieces, size, blocks, step.work);
-  if (pieces.used() > bytes) refuse("the workspace is too small");
-  launch(plan_kernel, dim3(1), dim3(kPlanThreads), 0, stream, step);
+  if (pieces.used() > workspace.bytes) refuse("the workspace is too small");
+  if (!workspace.planned) launch(plan_kernel, dim3(1), dim3(kPlanThreads), 0, stream, step);
   using Prefill = PrefillShape<kDim>;
   using Decode = DecodeShape<kDim>;
-  if (size.tokens > kDecodeTokens)
-    launch_persistent(prefill_kernel<kDim>, blocks, Prefill::kThreads, Prefill::kSharedBytes, stream, step);
-  launch_persistent(decode_kernel<kDim>, blocks, Decode::kThreads, Decode::kSharedBytes, stream, step);
-  launch(combine_kernel<kDim>, dim3(2 * blocks), dim3(kCombineThreads), 0, stream, step);
+  if (!small)
+    launch(prefill_kernel<kDim>, dim3(blocks), dim3(Prefill::kThreads), Prefill::kSharedBytes, stream, step);
+  launch(decode_kernel<kDim>, dim3(blocks), dim3(Decode::kThreads), Decode::kSharedBytes, stream, step);
+  const int64_t most_units = small ? size.tokens * size.group / Decode::kQueries + size.rows : blocks;
+  const auto combiners = static_cast<unsigned>(std::min<int64_t>(most_units * size.kv_heads, 2 * blocks));
+  launch(combine_kernel<kDim>, dim3(combiners), dim3(kCombineThreads), 0, stream, step);
 }
 
 }  // namespace
@@ -144,7 +135,7 @@ int64_t paged_attention_workspace_bytes(int64_t tokens, int64_t rows, int64_t he
   });
 }
 
-void paged_attention(const PagedAttention& op, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
+void paged_attention(const PagedAttention& op, const AttentionWorkspace& workspace, cudaStream_t stream) {
   const KvCache& cache = op.cache;
   if (op.heads % cache.kv_heads != 0) refuse("heads is no multiple of kv_heads");
   if (cache.block_size < 16 || !std::has_single_bit(static_cast<uint64_t>(cache.block_size)))
@@ -153,7 +144,7 @@ void paged_attention(const PagedAttention& op, void* workspace, int64_t workspac
   if (op.step.tokens == 0) return;
   AttentionStep step = step_of(op);
   const Dimensions size{op.step.tokens, op.step.rows, step.group, cache.kv_heads};
-  with_head_dim(cache.head_dim, [&]<int kDim>() { run<kDim>(step, size, workspace, workspace_bytes, stream); });
+  with_head_dim(cache.head_dim, [&]<int kDim>() { run<kDim>(step, size, workspace, stream); });
 }
 
 }  // namespace penstock::cuda

@@ -37,6 +37,10 @@ __device__ inline void store8(__nv_bfloat16* at, const Bf16x8& x) {
   *reinterpret_cast<uint4*>(at) = *reinterpret_cast<const uint4*>(&x);
 }
 
+__device__ inline uint32_t shared_address(const void* pointer) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
 __device__ inline float warp_sum(float x) {
 #pragma unroll
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xFFFFFFFF, x, lanes);
@@ -53,12 +57,12 @@ __device__ inline float block_sum(float x, float* partial) {
   return total;
 }
 
-// Programmatic dependent launch: nothing that the kernel before wrote may be read before this. It also tells the kernel
-// behind that it may begin to be scheduled.
+// Programmatic dependent launch: nothing that the kernels before wrote may be read before this. The kernel behind may be
+// scheduled from here on, and reach its own wait.
 __device__ inline void wait_for_previous_kernel() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
   asm volatile("griddepcontrol.launch_dependents;");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
