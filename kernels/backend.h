@@ -27,9 +27,9 @@ struct Weight {
 // Rows of a checkpoint's matrix in host memory, as the file has them.
 struct HostMatrix {
   const void* data = nullptr;
-  DType dtype = DType::bf16;   // f32, f16 or bf16
+  DType dtype = DType::bf16;  // f32, f16 or bf16
   int64_t rows = 0, cols = 0;
-  int64_t row_stride = 0;      // elements
+  int64_t row_stride = 0;  // elements
 };
 
 struct Embed {                 // out = scale · table[id]
@@ -38,83 +38,92 @@ struct Embed {                 // out = scale · table[id]
   int64_t first_id;            // the id of the table's row 0; ids outside the table give a row of zeros
   const int32_t* last_tokens;  // [slots]
   StepView step;
-  float scale = 1;             // rounded to the activation dtype first, as Gemma does
+  float scale = 1;  // rounded to the activation dtype first, as Gemma does
 };
 
-struct Matmul {                // out = x · weightᵀ + bias (+ out)
-  Tensor out;                  // [tokens, out_features]
-  Tensor x;                    // [tokens, in_features]
+struct Matmul {  // out = x · weightᵀ + bias (+ out)
+  Tensor out;    // [tokens, out_features]
+  Tensor x;      // [tokens, in_features]
   const Weight& weight;
-  const float* bias = nullptr; // [out_features]
-  bool accumulate = false;     // add to what out holds
+  const float* bias = nullptr;  // [out_features]
+  bool accumulate = false;      // add to what out holds
 };
 
 struct RmsNorm {
-  Tensor out;                  // [tokens, hidden]; may be x itself
-  Tensor x;                    // [tokens, hidden]
-  const float* weight;         // [hidden]
+  Tensor out;           // [tokens, hidden]; may be x itself
+  Tensor x;             // [tokens, hidden]
+  const float* weight;  // [hidden]
   float eps;
 };
 
-struct AddRmsNorm {            // residual += x; out = rms_norm(residual)
-  Tensor out;                  // [tokens, hidden]; may be x itself
-  Tensor residual;             // [tokens, hidden], updated
-  Tensor x;                    // [tokens, hidden]
+struct AddRmsNorm {  // residual += x; out = rms_norm(residual)
+  Tensor out;        // [tokens, hidden]; may be x itself
+  Tensor residual;   // [tokens, hidden], updated
+  Tensor x;          // [tokens, hidden]
   const float* weight;
   float eps;
 };
 
-struct QkNormRopeStore {       // q and k: norm, rotate; k and v: into their blocks
-  Tensor qkv;                  // [tokens, (heads + 2 kv_heads) head_dim]; the q part is rewritten in place
+struct QkNormRopeStore {  // q and k: norm, rotate; k and v: into their blocks
+  Tensor qkv;             // [tokens, (heads + 2 kv_heads) head_dim]; the q part is rewritten in place
   int64_t heads;
-  const float* q_norm = nullptr;     // [head_dim], RMS norm of each head before RoPE; null: none
+  const float* q_norm = nullptr;  // [head_dim], RMS norm of each head before RoPE; null: none
   const float* k_norm = nullptr;
   float norm_eps = 0;
-  const float* rope = nullptr; // [positions, rotary_dim]: cos of the rotary_dim/2 angles, then their sin; null: no RoPE.
-                               // A row's token at position p takes entry StepView::row_rope[row] + p. Rotates
-                               // (i, i + rotary_dim/2), as Hugging Face does, and leaves the rest of the head alone.
-  int64_t rotary_dim = 0;      // even, <= head_dim; 0: head_dim
+  const float* rope = nullptr;  // [positions, rotary_dim]: cos of the rotary_dim/2 angles, then their sin; null: no
+                                // RoPE. A row's token at position p takes entry StepView::row_rope[row] + p. Rotates
+                                // (i, i + rotary_dim/2), as Hugging Face does, and leaves the rest of the head alone.
+  int64_t rotary_dim = 0;  // even, <= head_dim; 0: head_dim
   KvCache cache;
   StepView step;
 };
 
-struct PagedAttention {        // causal; every row's keys and values are in the cache, the new ones too
-  Tensor out;                  // [tokens, heads head_dim]; padding tokens get zeros
-  Tensor qkv;                  // as left by qk_norm_rope_store
+struct PagedAttention {  // causal; every row's keys and values are in the cache, the new ones too
+  Tensor out;            // [tokens, heads head_dim]; padding tokens get zeros
+  Tensor qkv;            // as left by qk_norm_rope_store
   int64_t heads;
-  float scale;                 // of q·k, usually head_dim^-1/2
-  int64_t window = 0;          // a token sees itself and the window - 1 before it; 0: all
-  float soft_cap = 0;          // cap tanh(s / cap); 0: none
+  float scale;         // of q·k, usually head_dim^-1/2
+  int64_t window = 0;  // a token sees itself and the window - 1 before it; 0: all
+  float soft_cap = 0;  // cap tanh(s / cap); 0: none
   KvCache cache;
   StepView step;
 };
 
 enum class Activation : uint8_t { silu, gelu_tanh };  // gelu_tanh: the tanh approximation (Hendrycks and Gimpel 2016)
 
-struct GatedMul {              // out = activation(gate) * up
-  Tensor out;                  // [tokens, mlp]
-  Tensor gate_up;              // [tokens, 2 mlp]: gate, then up
+struct GatedMul {  // out = activation(gate) * up
+  Tensor out;      // [tokens, mlp]
+  Tensor gate_up;  // [tokens, 2 mlp]: gate, then up
   Activation activation = Activation::silu;
 };
 
-struct SoftCap {               // x = cap tanh(x / cap)
-  Tensor x;                    // [rows, cols], f32
+struct GatedMatmul {            // out = activation(gate) * up, where [gate, up] = x · weightᵀ + bias
+  Tensor out;                   // [tokens, mlp]
+  Tensor gate_up;               // [tokens, 2 mlp], scratch: left undefined
+  Tensor x;                     // [tokens, in_features]
+  const Weight& weight;         // [2 mlp, in_features]
+  const float* bias = nullptr;  // [2 mlp]
+  Activation activation = Activation::silu;
+};
+
+struct SoftCap {  // x = cap tanh(x / cap)
+  Tensor x;       // [rows, cols], f32
   float cap;
 };
 
 struct GatherRows {
-  Tensor out;                  // [rows, hidden]
-  Tensor x;                    // [tokens, hidden]
-  const int32_t* indices;      // [rows]
+  Tensor out;              // [rows, hidden]
+  Tensor x;                // [tokens, hidden]
+  const int32_t* indices;  // [rows]
 };
 
-struct Head {                  // for sample and score: rows of the other kind are left alone
-  Tensor logits;               // [rows, vocab], f32; not changed
-  const HeadRow* rows;         // [rows]
-  HeadResult* results;         // [rows]
-  int32_t* last_tokens;        // [slots], written by sample
-  TopLogprob* top = nullptr;   // [rows, kMaxTopLogprobs]; may be null when no row wants any
-  SlotState slots;             // what rows with HeadRow::edits are drawn by, and sample counts into
+struct Head {                 // for sample and score: rows of the other kind are left alone
+  Tensor logits;              // [rows, vocab], f32; not changed
+  const HeadRow* rows;        // [rows]
+  HeadResult* results;        // [rows]
+  int32_t* last_tokens;       // [slots], written by sample
+  TopLogprob* top = nullptr;  // [rows, kMaxTopLogprobs]; may be null when no row wants any
+  SlotState slots;            // what rows with HeadRow::edits are drawn by, and sample counts into
 };
 
 // Before a slot's first step: what its sequence has so far, and how its logits are edited.
@@ -126,9 +135,11 @@ struct PrepareSlot {
   std::span<const LogitEdit> edits;    // at most kMaxLogitEdits, ids ascending
 };
 
-struct BlockCopy { int32_t from, to; };
+struct BlockCopy {
+  int32_t from, to;
+};
 
-struct CopyBlocks {            // copy-on-write: whole blocks of one layer's K and V
+struct CopyBlocks {  // copy-on-write: whole blocks of one layer's K and V
   KvCache cache;
   std::span<const BlockCopy> copies;  // host memory
 };
@@ -137,7 +148,7 @@ struct CopyBlocks {            // copy-on-write: whole blocks of one layer's K a
 class Moment {
  public:
   virtual ~Moment() = default;
-  virtual void wait() const = 0;                             // until it has passed; from any thread
+  virtual void wait() const = 0;                                  // until it has passed; from any thread
   virtual double seconds_since(const Moment& earlier) const = 0;  // on the device's clock; both have passed
 };
 
@@ -153,9 +164,9 @@ class Backend {
   virtual ~Backend() = default;
 
   // --- memory -------------------------------------------------------------------------------------------------------
-  virtual DType activation_dtype() const = 0;   // of hidden states and logits' inputs
+  virtual DType activation_dtype() const = 0;  // of hidden states and logits' inputs
   virtual DType kv_dtype() const = 0;
-  virtual int64_t memory_bytes() const = 0;     // what the device can still give now
+  virtual int64_t memory_bytes() const = 0;          // what the device can still give now
   virtual DeviceBuffer allocate(int64_t bytes) = 0;  // 128-byte aligned, contents undefined. Error(no_device) when full
   virtual void upload(void* device, const void* host, int64_t bytes) = 0;    // `host` is free on return
   virtual void download(void* host, const void* device, int64_t bytes) = 0;  // complete on return
@@ -186,6 +197,10 @@ class Backend {
   virtual void qk_norm_rope_store(const QkNormRopeStore&) = 0;
   virtual void paged_attention(const PagedAttention&) = 0;
   virtual void gated_mul(const GatedMul&) = 0;
+  virtual void gated_matmul(const GatedMatmul& op) {  // a backend may do both in one
+    matmul({op.gate_up, op.x, op.weight, op.bias});
+    gated_mul({op.out, op.gate_up, op.activation});
+  }
   virtual void soft_cap(const SoftCap&) = 0;
   virtual void gather_rows(const GatherRows&) = 0;
   // Random numbers by kernels/random.h: the draw depends on (seed, choice, position) and the logits alone.
@@ -199,10 +214,10 @@ enum class DeviceKind { cpu, cuda };
 
 struct BackendOptions {
   DeviceKind device = DeviceKind::cpu;
-  int index = 0;                // which GPU
-  DType dtype = DType::f32;     // f32: the reference (CPU only); bf16: the fast mode
-  int threads = 1;              // CPU: workers of this backend, the caller included
-  bool poison_memory = false;   // tests: fresh memory holds NaN
+  int index = 0;               // which GPU
+  DType dtype = DType::f32;    // f32: the reference (CPU only); bf16: the fast mode
+  int threads = 1;             // CPU: workers of this backend, the caller included
+  bool poison_memory = false;  // tests: fresh memory holds NaN
 };
 
 // Whether this build and this machine have a GPU.

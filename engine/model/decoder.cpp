@@ -56,8 +56,7 @@ void Decoder::trunk(const StepView& step, const std::vector<KvCache>& cache, con
     backend_.add_rms_norm({a.hidden, a.residual, a.hidden, w.mlp_norm.as<float>(), eps});
     see(i, "mlp_input", a.hidden);
 
-    backend_.matmul({a.gate_up, a.hidden, w.gate_up, w.gate_up_bias.as<float>()});
-    backend_.gated_mul({a.mlp, a.gate_up, model_.activation});
+    backend_.gated_matmul({a.mlp, a.gate_up, a.hidden, w.gate_up, w.gate_up_bias.as<float>(), model_.activation});
     see(i, "mlp", a.mlp);
     backend_.matmul({a.hidden, a.mlp, w.down, w.down_bias.as<float>()});
     communicator_.all_reduce_sum(a.hidden);

@@ -1,5 +1,6 @@
 // Who joins the running sequences, and which blocks of others it shares.
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "engine/schedule/scheduler_impl.h"
@@ -13,17 +14,36 @@ constexpr int32_t kPreemptionsBeforeReserve = 3;
 
 // In order, until the first that does not fit: a smaller one behind it may not slip through, else it might never fit.
 void Scheduler::Impl::admit(StepBuilder& step) {
+  std::optional<Forecast> forecast;
   while (step.tokens_left > 0 && !free_slots.empty()) {
     Sequence* next = nullptr;
     if (!preempted.empty())
       next = preempted.front().get();
     else
       next = waiting.next([this](const Sequence& sequence) { return !waits_for_sibling(sequence); });
-    if (!next || !try_admit(*next, step)) return;
+    if (!next) return;
+    if (!forecast) forecast = forecast_running();
+    if (!try_admit(*next, *forecast, step)) return;
   }
 }
 
-bool Scheduler::Impl::try_admit(Sequence& sequence, StepBuilder& step) {
+Forecast Scheduler::Impl::forecast_running() const {
+  Forecast forecast(config.block_size);
+  for (const auto& sequence : running) {
+    if (!sequence->ends_at_its_length()) continue;
+    const auto own = std::count_if(sequence->blocks.begin(), sequence->blocks.end(),
+                                   [this](int32_t block) { return blocks.references(block) == 1; });
+    forecast.add(growth_of(*sequence, static_cast<double>(own)));
+  }
+  return forecast;
+}
+
+// With `own` blocks of which nobody else has a share.
+Forecast::Growth Scheduler::Impl::growth_of(const Sequence& sequence, double own) const {
+  return {.steps = std::max(0, sequence.worst_length() - sequence.length()), .ahead = 1, .returning = own};
+}
+
+bool Scheduler::Impl::try_admit(Sequence& sequence, Forecast& forecast, StepBuilder& step) {
   const PrefixHit hit = find_prefix(sequence);
   const int32_t num_tokens = chunk_size(sequence, hit.tokens, step);
   if (num_tokens == 0) return false;
@@ -34,9 +54,17 @@ bool Scheduler::Impl::try_admit(Sequence& sequence, StepBuilder& step) {
   for (int32_t block : hit.shared) taken += blocks.references(block) == 0;
   const bool reserve = sequence.output.preemptions >= kPreemptionsBeforeReserve;
   if (reserve) taken += blocks_for(sequence.worst_length()) - known_blocks;
-  // One block each, so that those who run do not run out at once.
-  const int32_t watermark = static_cast<int32_t>(running.size());
-  if (blocks.num_available() - reserved_blocks < taken + watermark) return false;
+  const int32_t available = blocks.num_available() - reserved_blocks;
+  // One block each for those whose end is not known, so that they do not run out at once.
+  const auto watermark = static_cast<int32_t>(
+      std::count_if(running.begin(), running.end(), [](const auto& other) { return !other->ends_at_its_length(); }));
+  if (available < taken + watermark) return false;
+  // Whoever is alone fits to its end.
+  if (sequence.ends_at_its_length() && !reserve && !running.empty()) {
+    const Forecast::Growth growth = growth_of(sequence, taken);
+    if (!forecast.fits(growth, taken, available - watermark)) return false;
+    forecast.add(growth);
+  }
 
   sequence.reserved = reserve;
   start(sequence, hit, step);

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "engine/schedule/block_manager.h"
+#include "engine/schedule/forecast.h"
 #include "engine/schedule/prefix_cache.h"
 #include "engine/schedule/scheduler.h"
 #include "engine/schedule/sequence_state.h"
@@ -78,7 +79,9 @@ struct Scheduler::Impl {
 
   // scheduler_admit.cpp: who joins, and what it shares
   void admit(StepBuilder& step);
-  bool try_admit(Sequence& sequence, StepBuilder& step);
+  Forecast forecast_running() const;
+  Forecast::Growth growth_of(const Sequence& sequence, double own) const;
+  bool try_admit(Sequence& sequence, Forecast& forecast, StepBuilder& step);
   void start(Sequence& sequence, const PrefixHit& hit, StepBuilder& step);
   PrefixHit find_prefix(Sequence& sequence);
   const Sequence* sibling_of(const Sequence& sequence, bool prompt_planned) const;

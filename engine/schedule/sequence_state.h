@@ -52,6 +52,9 @@ struct Sequence {
   int32_t length() const { return generates() ? prompt_size + drawn : prompt_size - 1; }
   int32_t worst_length() const { return prompt_size + max_new - 1; }
 
+  // Nothing but its length ends it.
+  bool ends_at_its_length() const { return generates() && input.stop.stop_ids.empty() && !input.stop_watcher; }
+
   // No plan needs to feed it any more; its last results may still be in flight.
   bool planned_out() const { return generates() ? drawn == max_new : computed == length(); }
   // The next row is one token that was drawn before.

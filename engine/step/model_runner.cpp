@@ -65,7 +65,7 @@ ModelRunner::Step ModelRunner::start(const StepPlan& plan) {
   step.end = backend_.mark();
   download_results(plan, step);
   step.downloaded = backend_.mark();
-  step.graphs = static_cast<int64_t>(trunk_graphs_.size() + head_graphs_.size());
+  step.graphs = graphs_;
   return step;
 }
 
@@ -119,13 +119,7 @@ int64_t ModelRunner::padded_head_rows(int64_t wanted) const {
 
 void ModelRunner::run_trunk(int64_t tokens) {
   auto trunk = [this, tokens] { decoder_.trunk(buffers_.view(tokens), kv_.layers(), buffers_.last_tokens()); };
-  if (!config_.graphs) return trunk();
-  std::unique_ptr<Graph>& graph = trunk_graphs_[tokens];
-  if (!graph) {
-    StageTimer timer(times_, Stage::capture_graphs);
-    graph = backend_.record(trunk);
-  }
-  graph->replay();
+  run(trunk_graphs_[tokens], trunk);
 }
 
 void ModelRunner::run_head(int64_t first, int64_t rows) {
@@ -134,13 +128,18 @@ void ModelRunner::run_head(int64_t first, int64_t rows) {
     decoder_.head(bucket, buffers_.head_tokens() + first, buffers_.head_rows() + first, buffers_.results() + first,
                   buffers_.top() + first * kMaxTopLogprobs, buffers_.last_tokens(), buffers_.slots());
   };
-  if (!config_.graphs) return head();
-  std::unique_ptr<Graph>& graph = head_graphs_[{first, bucket}];
-  if (!graph) {
+  run(head_graphs_[{first, bucket}], head);
+}
+
+// Eagerly the first time: many sizes come only once, on the way into a job and out of it, and none is waited for.
+void ModelRunner::run(Recorded& recorded, const std::function<void()>& verbs) {
+  if (!config_.graphs || recorded.uses++ == 0) return verbs();
+  if (!recorded.graph) {
     StageTimer timer(times_, Stage::capture_graphs);
-    graph = backend_.record(head);
+    recorded.graph = backend_.record(verbs);
+    ++graphs_;
   }
-  graph->replay();
+  recorded.graph->replay();
 }
 
 }  // namespace penstock

@@ -1,5 +1,6 @@
 // Runs steps on one rank: the model's weights, its KV and its graphs.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -53,6 +54,11 @@ class ModelRunner {
   int64_t padded_head_rows(int64_t wanted) const;
   void run_trunk(int64_t tokens);
   void run_head(int64_t first, int64_t rows);
+  struct Recorded {
+    int64_t uses = 0;
+    std::unique_ptr<Graph> graph;
+  };
+  void run(Recorded& recorded, const std::function<void()>& verbs);
 
   const EngineConfig& config_;
   const ShardPlan& shard_;
@@ -67,8 +73,9 @@ class ModelRunner {
   Decoder decoder_;
   std::vector<DeviceBuffer> results_;  // staging, taken in turn
   size_t next_results_ = 0;
-  std::map<int64_t, std::unique_ptr<Graph>> trunk_graphs_;                     // by bucket
-  std::map<std::pair<int64_t, int64_t>, std::unique_ptr<Graph>> head_graphs_;  // by first row and bucket
+  std::map<int64_t, Recorded> trunk_graphs_;                     // by bucket
+  std::map<std::pair<int64_t, int64_t>, Recorded> head_graphs_;  // by first row and bucket
+  int64_t graphs_ = 0;                                           // recorded so far
 };
 
 }  // namespace penstock

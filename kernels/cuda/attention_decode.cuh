@@ -28,6 +28,7 @@ struct DecodeBlock {
 
   const AttentionStep& step;
   char* shared;
+  int& shared_flag;
   WorkItem item;
   int kv_head;
 
@@ -86,6 +87,7 @@ struct DecodeBlock {
     for (int t = 0; t < kTiles; t++) stage(staged, threadIdx.x / kWarp, t * 16, warp, t, step.score_factor);
     __syncthreads();
     write_rows(step, work, item, kv_head, staged, 0, 0, 16 * kTiles, threadIdx.x, Shape::kThreads);
+    finish_item<kDim, Shape::kThreads>(step, work, item, kv_head, shared_flag);
   }
 };
 
@@ -97,8 +99,9 @@ __global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, 2)
   wait_for_previous_kernel();
   const WorkList& work = step.work[kDecodeWork];
   const int count = work.counts->items * step.kv_heads;
-  for (int turn = blockIdx.x; turn < count; turn = next_turn(work, ticket)) {
-    const DecodeBlock<kDim> block{step, shared, work.items[turn / step.kv_heads], turn % step.kv_heads};
+  clear_padding(step);
+  for (int turn = blockIdx.x; turn < count; turn = next_turn(step, work, count, ticket)) {
+    const DecodeBlock<kDim> block{step, shared, ticket, work.items[turn / step.kv_heads], turn % step.kv_heads};
     if (block.item.queries - block.item.first_query <= 16)
       block.template run<1>(work);
     else

@@ -31,8 +31,7 @@ __device__ inline void stage(StagedSums<kDim, kParts, kRows>& staged, int part, 
   }
 }
 
-__device__ inline void add_scaled(float (&sums)[8], float weight, const float* from) {
-  const float4 low = *reinterpret_cast<const float4*>(from), high = *reinterpret_cast<const float4*>(from + 4);
+__device__ inline void add_scaled(float (&sums)[8], float weight, const float4& low, const float4& high) {
   const float x[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
   for (int i = 0; i < 8; i++) sums[i] = fmaf(weight, x[i], sums[i]);
@@ -71,7 +70,8 @@ __device__ inline void write_rows(const AttentionStep& step, const WorkList& wor
       const float2 part = staged.statistics[p][staged_row + row];
       const float weight = exp2_approximate(part.x - base);
       total = fmaf(weight, part.y, total);
-      add_scaled(sums, weight, &staged.sums[p][staged_row + row][piece * 8]);
+      const auto* from = reinterpret_cast<const float4*>(&staged.sums[p][staged_row + row][piece * 8]);
+      add_scaled(sums, weight, from[0], from[1]);
     }
     if (item.slot < 0) {
       if (piece * 8 < step.head_dim) store_output(step, unit, query, kv_head, piece, sums, total);
@@ -86,52 +86,68 @@ __device__ inline void write_rows(const AttentionStep& step, const WorkList& wor
   }
 }
 
-// The block's next item: the first are dealt out, the others go to whoever asks. All that the block had in shared memory
-// may be overwritten then.
-__device__ inline int next_turn(const WorkList& work, int& shared_turn) {
+// The block's next item: the first are dealt out, the others go to whoever asks. All that the block had in shared
+// memory may be overwritten then. A launch asks as often as there are items, so that nobody need set the count back.
+__device__ inline int next_turn(const AttentionStep& step, const WorkList& work, int count, int& shared_turn) {
   __syncthreads();
-  if (threadIdx.x == 0) shared_turn = gridDim.x + atomicAdd(&work.counts->taken, 1);
+  if (threadIdx.x == 0) shared_turn = gridDim.x + atomicAdd(&work.counts->taken, 1) - step.launches * count;
   __syncthreads();
   return shared_turn;
 }
 
-constexpr int kCombineThreads = 128;
-
-// Sixteen-byte pieces of output rows, one a thread; then zeros for the padding behind the last row.
-template <int kDim>
-__global__ void __launch_bounds__(kCombineThreads) combine_kernel(const __grid_constant__ AttentionStep step) {
+// Adds up what a unit's items left in their slots, 16 bytes of an output row a thread.
+template <int kDim, int kThreads>
+__device__ inline void combine(const AttentionStep& step, const WorkList& work, const WorkUnit& unit, int kv_head) {
   constexpr int kPieces = kDim / 8;
-  wait_for_previous_kernel();
-  for (const WorkList& work : step.work) {
-    const int count = work.counts->units * step.kv_heads;
-    for (int task = blockIdx.x; task < count; task += gridDim.x) {
-      const WorkUnit unit = work.units[task / step.kv_heads];
-      const int kv_head = task % step.kv_heads, rows = unit.queries - unit.first_query;
-      for (int index = threadIdx.x; index < rows * kPieces; index += kCombineThreads) {
-        const int row = index / kPieces, piece = index % kPieces;
-        if (piece * 8 >= step.head_dim) continue;
-        const int64_t slot_rows = static_cast<int64_t>(step.kv_heads) * work.tile_queries;
-        const int64_t first = unit.slot * slot_rows + kv_head * work.tile_queries + row;
-        float largest = kHidden;
-        for (int i = 0; i < unit.slots; i++) largest = fmaxf(largest, work.statistics[first + i * slot_rows].x);
-        const float base = largest == kHidden ? 0 : largest;
-        float sums[8] = {}, total = 0;
+  const int rows = unit.queries - unit.first_query;
+  const int64_t slot_rows = static_cast<int64_t>(step.kv_heads) * work.tile_queries;
+  for (int index = threadIdx.x; index < rows * kPieces; index += kThreads) {
+    const int row = index / kPieces, piece = index % kPieces;
+    if (piece * 8 >= step.head_dim) continue;
+    const int64_t first = unit.slot * slot_rows + kv_head * work.tile_queries + row;
+    float largest = kHidden;
+    for (int i = 0; i < unit.slots; i++) largest = fmaxf(largest, __ldcg(work.statistics + first + i * slot_rows).x);
+    const float base = largest == kHidden ? 0 : largest;
+    float sums[8] = {}, total = 0;
 #pragma unroll 4
-        for (int i = 0; i < unit.slots; i++) {
-          const int64_t at = first + i * slot_rows;
-          const float2 part = work.statistics[at];
-          const float weight = exp2_approximate(part.x - base);
-          total = fmaf(weight, part.y, total);
-          add_scaled(sums, weight, work.sums + at * kDim + piece * 8);
-        }
-        store_output(step, unit, unit.first_query + row, kv_head, piece, sums, total);
-      }
+    for (int i = 0; i < unit.slots; i++) {
+      const int64_t at = first + i * slot_rows;
+      const float2 part = __ldcg(work.statistics + at);
+      const auto* from = reinterpret_cast<const float4*>(work.sums + at * kDim + piece * 8);
+      const float4 low = __ldcg(from), high = __ldcg(from + 1);
+      const float weight = exp2_approximate(part.x - base);
+      total = fmaf(weight, part.y, total);
+      add_scaled(sums, weight, low, high);
     }
+    store_output(step, unit, unit.first_query + row, kv_head, piece, sums, total);
   }
-  if (blockIdx.x == 0 && threadIdx.x < kWorkKinds) step.work[threadIdx.x].counts->taken = 0;  // for the next layer
+}
+
+// By the whole block, after it wrote an item's rows. The last of a unit's items to arrive combines them.
+template <int kDim, int kThreads>
+__device__ inline void finish_item(const AttentionStep& step, const WorkList& work, const WorkItem& item, int kv_head,
+                                   int& shared_flag) {
+  if (item.slot < 0) return;
+  __threadfence();
+  __syncthreads();
+  const WorkUnit unit = work.units[item.unit];
+  if (threadIdx.x == 0) {
+    int32_t& arrived = work.arrived[item.unit * step.kv_heads + kv_head];
+    const bool last = atomicAdd(&arrived, 1) == unit.slots - 1;
+    if (last) arrived = 0;  // for the next layer
+    shared_flag = last;
+  }
+  __syncthreads();
+  if (!shared_flag) return;
+  __threadfence();
+  combine<kDim, kThreads>(step, work, unit, kv_head);
+}
+
+// Zeros for the padding behind the last row.
+__device__ inline void clear_padding(const AttentionStep& step) {
   const int pieces = step.kv_heads * step.group * step.head_dim / 8;
   for (int64_t token = step.row_begin[step.rows] + blockIdx.x; token < step.tokens; token += gridDim.x)
-    for (int piece = threadIdx.x; piece < pieces; piece += kCombineThreads)
+    for (int piece = threadIdx.x; piece < pieces; piece += blockDim.x)
       *reinterpret_cast<uint4*>(step.out + token * step.out_stride + piece * 8) = {};
 }
 

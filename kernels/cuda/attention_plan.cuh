@@ -97,7 +97,7 @@ __device__ inline void begin_classes(const AttentionStep& step, PlanShared& shar
       entry = before;
       before += count;
     }
-    *step.work[kind].counts = {before, 0, shared.units[kind]};
+    *step.work[kind].counts = {before, 0};
   }
 }
 
@@ -108,12 +108,13 @@ __device__ inline void write_items(const AttentionStep& step, PlanShared& shared
   const int queries = min(first + work.tile_queries, row.tokens * step.group);
   const KeyRange keys = key_range(step, row, first, queries - 1);
   const Cut cut(keys.tiles, shared.chunk[kind]);
-  int slot = -1;
+  int slot = -1, unit = -1;
   if (cut.count > 1 && !(share && lane > 0)) {
     slot = atomicAdd(&shared.slots[kind], cut.count);
-    work.units[atomicAdd(&shared.units[kind], 1)] = {row.first_token, first, queries, slot, cut.count};
+    unit = atomicAdd(&shared.units[kind], 1);
+    work.units[unit] = {row.first_token, first, queries, slot, cut.count};
   }
-  if (share) slot = __shfl_sync(0xFFFFFFFF, slot, 0);
+  if (share) slot = __shfl_sync(0xFFFFFFFF, slot, 0), unit = __shfl_sync(0xFFFFFFFF, unit, 0);
   for (int i = share ? lane : 0; i < cut.count; i += share ? kWarp : 1) {
     const int size = min(cut.size, keys.tiles - i * cut.size), begin = (keys.first_tile + i * cut.size) * kKeyTile;
     const int index = atomicAdd(&shared.classes[kind][size_class(shared, kind, size)], 1);
@@ -124,7 +125,7 @@ __device__ inline void write_items(const AttentionStep& step, PlanShared& shared
                          .key_end = min(keys.end, begin + size * kKeyTile),
                          .table = row.table,
                          .slot = slot < 0 ? -1 : slot + i,
-                         .padding = 0};
+                         .unit = unit};
   }
 }
 
@@ -133,6 +134,8 @@ __global__ void __launch_bounds__(kPlanThreads) plan_kernel(const __grid_constan
   for (int i = threadIdx.x; i < sizeof(PlanShared) / sizeof(int32_t); i += kPlanThreads)
     reinterpret_cast<int32_t*>(&shared)[i] = 0;
   wait_for_previous_kernel();
+  for (const WorkList& work : step.work)
+    for (int i = threadIdx.x; i < work.max_units * step.kv_heads; i += kPlanThreads) work.arrived[i] = 0;
   __syncthreads();
   auto range_of = [&](int kind, const PlannedRow& row, int tile) {
     const int tile_queries = step.work[kind].tile_queries, first = tile * tile_queries;
@@ -154,13 +157,9 @@ __global__ void __launch_bounds__(kPlanThreads) plan_kernel(const __grid_constan
     const int last = tiles - (cut.count - 1) * cut.size;
     if (cut.count > 1) atomicAdd(&shared.classes[kind][size_class(shared, kind, cut.size)], cut.count - 1);
     atomicAdd(&shared.classes[kind][size_class(shared, kind, last)], 1);
-    if (cut.count > 1) atomicAdd(&shared.units[kind], 1);
   });
   __syncthreads();
-  if (threadIdx.x == 0) {
-    begin_classes(step, shared);
-    for (int32_t& units : shared.units) units = 0;
-  }
+  if (threadIdx.x == 0) begin_classes(step, shared);
   __syncthreads();
   for_each_unit(step, [&](int kind, const PlannedRow& row, int tile, bool share) {
     write_items(step, shared, kind, row, tile, share);

@@ -41,6 +41,7 @@ struct PrefillBlock {
 
   const AttentionStep& step;
   char* shared;
+  int& shared_flag;
   WorkItem item;
   int kv_head;
 
@@ -105,6 +106,7 @@ struct PrefillBlock {
                  threadIdx.x % kWarp, kWarp);
       __syncwarp();
     }
+    finish_item<kDim, Shape::kThreads>(step, work, item, kv_head, shared_flag);
   }
 };
 
@@ -116,8 +118,8 @@ __global__ void __launch_bounds__(PrefillShape<kDim>::kThreads, 2)
   wait_for_previous_kernel();
   const WorkList& work = step.work[kPrefillWork];
   const int count = work.counts->items * step.kv_heads;
-  for (int turn = blockIdx.x; turn < count; turn = next_turn(work, ticket)) {
-    PrefillBlock<kDim>{step, shared, work.items[turn / step.kv_heads], turn % step.kv_heads}.run(work);
+  for (int turn = blockIdx.x; turn < count; turn = next_turn(step, work, count, ticket)) {
+    PrefillBlock<kDim>{step, shared, ticket, work.items[turn / step.kv_heads], turn % step.kv_heads}.run(work);
   }
 }
 

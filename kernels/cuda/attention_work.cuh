@@ -2,8 +2,8 @@
 //
 // The new tokens of a row times the query heads that share a head of keys are its queries: query q is token q / group,
 // head q % group of the group. A unit is a tile of consecutive queries of a row; an item is a unit and a range of its
-// keys, and stands for all kv_heads. A unit of one item writes its output; the others leave partial results in slots,
-// and the combining kernel adds them up in the order of the keys.
+// keys, and stands for all kv_heads. A unit of one item writes its output; the items of others leave partial results in
+// slots, and whoever is the last to do so adds them up in the order of the keys.
 #pragma once
 #include <cuda_bf16.h>
 
@@ -22,7 +22,7 @@ struct WorkItem {
   int32_t key_begin, key_end;    // positions; key_begin a multiple of kKeyTile
   int32_t table;                 // where the row's block table begins
   int32_t slot;                  // for the partial result; -1: the whole result goes to the output
-  int32_t padding;
+  int32_t unit;                  // that the slot belongs to
 };
 static_assert(sizeof(WorkItem) == 32);
 
@@ -31,7 +31,7 @@ struct WorkUnit {  // to be combined
 };
 
 struct WorkCounts {
-  int32_t items, taken, units;  // taken: items x kv_heads that were asked for
+  int32_t items, taken;  // taken: items x kv_heads that were asked for, by all launches with this plan
 };
 
 // One kernel's lists and partial results. Slots hold for each head of keys a tile of rows.
@@ -39,9 +39,10 @@ struct WorkList {
   WorkCounts* counts;
   WorkItem* items;
   WorkUnit* units;
+  int32_t* arrived;    // [units, kv_heads] of a unit's items; 0 between launches
   float* sums;         // [slots, kv_heads, tile_queries, padded head_dim], weighted by exp2(score - largest)
   float2* statistics;  // [slots, kv_heads, tile_queries]: largest score in powers of two, sum of the weights
-  int32_t tile_queries;
+  int32_t tile_queries, max_units;
   int32_t min_key_tiles;  // of an item, unless its unit has fewer
   int32_t target_items;   // times kv_heads: so many keep the device busy
 };
@@ -55,6 +56,7 @@ struct AttentionStep {
   uint32_t window;                                               // INT32_MAX: all
   float score_factor;     // scores to powers of two: of what q·k gives, or with a cap of what soft_cap gives
   float cap_in, cap_out;  // score = cap_out tanh(cap_in q·k); cap_out 0: no cap
+  int32_t launches;       // with this plan, before this one
   const int32_t *positions, *row_begin, *row_context, *row_table, *block_tables;
   WorkList work[kWorkKinds];
 };

@@ -192,19 +192,29 @@ void CudaBackend::store_weight(Weight& weight, int64_t first_row, const HostMatr
 
 // --- graphs ---------------------------------------------------------------------------------------------------------
 
+// While the stream is captured it cannot be waited for, but what came before the capture can.
+void CudaBackend::finish_work() {
+  if (before_capture_)
+    before_capture_->wait();
+  else
+    synchronize();
+}
+
+// A shape's first use may allocate workspace, hence relaxed.
 std::unique_ptr<Graph> CudaBackend::record(std::function<void()> step) {
-  // A shape's first use may allocate workspace, hence relaxed, and time products on the step's buffers.
-  synchronize();
+  before_capture_ = mark();
   planned_.reset();
   PENSTOCK_CUDA(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed));
   cudaGraph_t graph = nullptr;
   try {
     step();
   } catch (...) {
+    before_capture_.reset();
     cudaStreamEndCapture(stream_, &graph);
     if (graph) cudaGraphDestroy(graph);
     throw;
   }
+  before_capture_.reset();
   PENSTOCK_CUDA(cudaStreamEndCapture(stream_, &graph));
   planned_.reset();
   return std::make_unique<CapturedStep>(graph, stream_, planned_);
@@ -221,7 +231,7 @@ void CudaBackend::matmul(const Matmul& op) {
   check(op, DType::bf16);
   const cudaStream_t on = stream();
   if (is_skinny(op)) return skinny_matmul(op, on);
-  matmuls_.run(op, reserve(workspace_, Matmuls::kWorkspaceBytes), on);
+  matmuls_.run(op, reserve(workspace_, Matmuls::kWorkspaceBytes), on, [this] { finish_work(); });
 }
 
 void CudaBackend::rms_norm(const RmsNorm& op) {
@@ -245,13 +255,22 @@ void CudaBackend::paged_attention(const PagedAttention& op) {
       paged_attention_workspace_bytes(op.step.tokens, op.step.rows, op.heads, op.cache.kv_heads, op.cache.head_dim);
   void* memory = reserve(attention_workspace_, bytes);
   const AttentionPlanKey key(op, memory);
-  cuda::paged_attention(op, {.memory = memory, .bytes = bytes, .planned = planned_ == key}, stream());
+  attention_launches_ = planned_ == key ? attention_launches_ + 1 : 0;
+  cuda::paged_attention(op, {.memory = memory, .bytes = bytes, .launches = attention_launches_}, stream());
   planned_ = key;
 }
 
 void CudaBackend::gated_mul(const GatedMul& op) {
   check(op, DType::bf16);
   cuda::gated_mul(op, stream());
+}
+
+void CudaBackend::gated_matmul(const GatedMatmul& op) {
+  const Matmul product{op.gate_up, op.x, op.weight, op.bias};
+  check(product, DType::bf16);
+  check(GatedMul{op.out, op.gate_up, op.activation}, DType::bf16);
+  if (!is_skinny(product)) return Backend::gated_matmul(op);
+  skinny_gated_matmul(op, stream());
 }
 
 void CudaBackend::soft_cap(const SoftCap& op) {

@@ -42,6 +42,7 @@ class CudaBackend : public Backend {
   void qk_norm_rope_store(const QkNormRopeStore&) override;
   void paged_attention(const PagedAttention&) override;
   void gated_mul(const GatedMul&) override;
+  void gated_matmul(const GatedMatmul&) override;
   void soft_cap(const SoftCap&) override;
   void gather_rows(const GatherRows&) override;
   void sample(const Head&) override;
@@ -55,6 +56,7 @@ class CudaBackend : public Backend {
   // Grows; the last is the largest and is used, and graphs may still hold the others.
   using Workspace = std::vector<DeviceBuffer>;
   void* reserve(Workspace& workspace, int64_t bytes);
+  void finish_work();  // waits for all that is enqueued
 
   int index_;
   bool poison_memory_;
@@ -63,6 +65,8 @@ class CudaBackend : public Backend {
   Workspace workspace_, attention_workspace_;
   // What the attention workspace has a plan for: until something is uploaded, and not beyond a graph.
   std::optional<AttentionPlanKey> planned_;
+  int32_t attention_launches_ = 0;          // with it, after the first
+  std::unique_ptr<Moment> before_capture_;  // while a graph is recorded
 };
 
 }  // namespace penstock::cuda

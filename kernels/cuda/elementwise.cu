@@ -1,6 +1,7 @@
 // Verbs that touch each element once. Grids are (vectors of a row, rows), so that rows may have gaps between them.
 #include <algorithm>
 
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/vector.cuh"
@@ -41,12 +42,6 @@ __global__ void __launch_bounds__(kThreads)
     for (float& x : value) x *= scale;
   }
   store8(out.row(token) + at, Bf16x8::from(value));
-}
-
-__device__ float activate(float x, Activation activation) {
-  if (activation == Activation::silu) return x / (1 + __expf(-x));
-  constexpr float kSqrt2OverPi = 0.7978845608f;
-  return 0.5f * x * (1 + tanhf(kSqrt2OverPi * (x + 0.044715f * x * x * x)));
 }
 
 __global__ void __launch_bounds__(kThreads)

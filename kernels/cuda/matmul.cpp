@@ -11,8 +11,8 @@
 namespace penstock::cuda {
 namespace {
 
-constexpr int kCandidates = 16;
-constexpr int kCallsInRow = 6;          // in a final timing
+constexpr size_t kCandidates = 16, kLargeCandidates = 5;  // cuBLASLt's own order is good for large products
+constexpr int kCallsInRow = 6;                            // in a final timing
 constexpr float kWorthAnother = 1.15f;  // times the fastest of a first call: what is slower is not timed again
 constexpr int64_t kFlushBytes = int64_t{96} << 20;  // read between calls, so that weights come from memory
 constexpr int64_t kFlushBelow = 1024;               // tokens; above, arithmetic decides
@@ -66,6 +66,8 @@ struct Matmuls::Plan {
   cublasLtMatmulDesc_t product = nullptr;
   cublasLtMatrixLayout_t weight = nullptr, x = nullptr, out = nullptr;
   cublasLtMatmulAlgo_t algorithm{};
+  std::vector<cublasLtMatmulAlgo_t> untimed;  // candidates; cuBLASLt's own choice comes first
+  const void* first_weight = nullptr;  // of the first product of this shape: the next step begins when it returns
 
   explicit Plan(const MatmulShape& shape) {
     PENSTOCK_CUBLAS(cublaslt().desc_create(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F));
@@ -91,7 +93,7 @@ Matmuls::~Matmuls() {
   if (handle_) cublaslt().destroy(handle_);
 }
 
-void Matmuls::run(const Matmul& op, void* workspace, cudaStream_t stream) {
+void Matmuls::run(const Matmul& op, void* workspace, cudaStream_t stream, const std::function<void()>& finish_work) {
   if (op.x.rows == 0) return;
   const MatmulShape shape{.tokens = op.x.rows,
                           .out_features = op.weight.out_features,
@@ -99,7 +101,7 @@ void Matmuls::run(const Matmul& op, void* workspace, cudaStream_t stream) {
                           .x_stride = op.x.stride,
                           .out_stride = op.out.stride,
                           .out_is_f32 = op.out.dtype == DType::f32};
-  const Plan& plan = plan_for(shape, op, workspace, stream);
+  const Plan& plan = plan_for(shape, op, workspace, finish_work);
   // The bias goes first, rounded to out's dtype, and the product is added to it.
   if (op.bias) add_bias(op, stream);
   enqueue(plan, plan.algorithm, op, op.accumulate || op.bias ? 1 : 0, workspace, stream);
@@ -114,25 +116,27 @@ void Matmuls::enqueue(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm, c
 }
 
 const Matmuls::Plan& Matmuls::plan_for(const MatmulShape& shape, const Matmul& op, void* workspace,
-                                       cudaStream_t stream) {
+                                       const std::function<void()>& finish_work) {
   std::unique_ptr<Plan>& plan = plans_[shape];
-  if (plan) return *plan;
-  auto fresh = std::make_unique<Plan>(shape);
-  if (const auto known = cache_.find(shape)) {
-    fresh->algorithm = *known;
-  } else {
-    const std::vector<cublasLtMatmulAlgo_t> algorithms = candidates(*fresh);
-    if (op.accumulate || algorithms.size() == 1) {  // what out holds is still wanted
-      fresh->algorithm = algorithms[0];
+  if (!plan) {
+    auto fresh = std::make_unique<Plan>(shape);
+    if (const auto known = cache_.find(shape)) {
+      fresh->algorithm = *known;
     } else {
-      cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
-      PENSTOCK_CUDA(cudaStreamIsCapturing(stream, &capturing));
-      if (capturing == cudaStreamCaptureStatusNone) PENSTOCK_CUDA(cudaStreamSynchronize(stream));
-      fresh->algorithm = fastest(algorithms, *fresh, op, workspace);
-      cache_.remember(shape, fresh->algorithm);
+      fresh->untimed = candidates(*fresh);
+      fresh->algorithm = fresh->untimed[0];
+      fresh->first_weight = op.weight.storage.data();
     }
+    plan = std::move(fresh);
+    if (!plan->untimed.empty()) return *plan;
   }
-  plan = std::move(fresh);
+  // A shape that never comes again is not worth timing; nor can it be while what out holds is wanted.
+  if (plan->untimed.size() > 1 && plan->first_weight == op.weight.storage.data() && !op.accumulate) {
+    finish_work();
+    plan->algorithm = fastest(plan->untimed, *plan, op, workspace);
+    plan->untimed.clear();
+    cache_.remember(shape, plan->algorithm);
+  }
   return *plan;
 }
 
@@ -157,22 +161,23 @@ std::vector<cublasLtMatmulAlgo_t> Matmuls::candidates(const Plan& plan) const {
 
 cublasLtMatmulAlgo_t Matmuls::fastest(const std::vector<cublasLtMatmulAlgo_t>& algorithms, const Plan& plan,
                                       const Matmul& op, void* workspace) {
-  const Stopwatch stopwatch(op.x.rows < kFlushBelow);
+  const bool small = op.x.rows < kFlushBelow;
+  const Stopwatch stopwatch(small);
   const auto time = [&](const cublasLtMatmulAlgo_t& algorithm, int calls) {
-    return stopwatch.milliseconds(
-        calls, [&](cudaStream_t stream) { enqueue(plan, algorithm, op, 0, workspace, stream); });
+    return stopwatch.milliseconds(calls,
+                                  [&](cudaStream_t stream) { enqueue(plan, algorithm, op, 0, workspace, stream); });
   };
   std::vector<float> first;
-  for (const cublasLtMatmulAlgo_t& algorithm : algorithms) {
-    time(algorithm, 1);  // loads the kernel
-    first.push_back(time(algorithm, 1));
+  for (size_t i = 0; i < std::min(algorithms.size(), small ? kCandidates : kLargeCandidates); ++i) {
+    time(algorithms[i], 1);  // loads the kernel
+    first.push_back(time(algorithms[i], 1));
   }
   const float limit = kWorthAnother * *std::min_element(first.begin(), first.end());
   float least = std::numeric_limits<float>::max();
   size_t best = 0;
-  for (size_t i = 0; i < algorithms.size(); ++i) {
+  for (size_t i = 0; i < first.size(); ++i) {
     if (first[i] > limit) continue;
-    const float one = time(algorithms[i], stopwatch.flush ? kCallsInRow : 1);
+    const float one = small ? time(algorithms[i], kCallsInRow) : first[i];
     if (one < least) least = one, best = i;
   }
   return algorithms[best];

@@ -3,6 +3,7 @@
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -12,8 +13,8 @@
 
 namespace penstock::cuda {
 
-// One backend's. At the first product of a shape cuBLASLt's candidates are timed and the fastest is kept, here and in
-// the MatmulCache.
+// One backend's. A shape's first products are cuBLASLt's own choice; when the first of their weights comes a second
+// time, its candidates are timed and the fastest is kept, here and in the MatmulCache.
 class Matmuls {
  public:
   static constexpr int64_t kWorkspaceBytes = int64_t{64} << 20;
@@ -23,13 +24,14 @@ class Matmuls {
   Matmuls(const Matmuls&) = delete;
   Matmuls& operator=(const Matmuls&) = delete;
 
-  // Enqueued on `stream`. While it is captured, nothing else may be under way that uses the workspace, x or out: a new
-  // shape is timed on them. Errors: Error(internal) when cuBLASLt has no way to do it.
-  void run(const Matmul& op, void* workspace, cudaStream_t stream);
+  // Enqueued on `stream`, which may be captured. finish_work() waits until nothing is under way that uses the
+  // workspace, x or out: a shape is timed on them. Errors: Error(internal) when cuBLASLt has no way to do it.
+  void run(const Matmul& op, void* workspace, cudaStream_t stream, const std::function<void()>& finish_work);
 
  private:
   struct Plan;
-  const Plan& plan_for(const MatmulShape& shape, const Matmul& op, void* workspace, cudaStream_t stream);
+  const Plan& plan_for(const MatmulShape& shape, const Matmul& op, void* workspace,
+                       const std::function<void()>& finish_work);
   std::vector<cublasLtMatmulAlgo_t> candidates(const Plan& plan) const;
   cublasLtMatmulAlgo_t fastest(const std::vector<cublasLtMatmulAlgo_t>& algorithms, const Plan& plan, const Matmul& op,
                                void* workspace);

@@ -48,12 +48,6 @@ __device__ inline uint32_t pack_bf16(float low, float high) {
   return *reinterpret_cast<uint32_t*>(&pair);
 }
 
-__device__ inline float exp2_approximate(float x) {  // 2 ulp; 0 for -inf
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
 // Rows of kDim bf16 in shared memory. A row's 16-byte pieces are permuted by the row's number, so that the same piece
 // of eight rows in a row lies in eight different bank groups.
 template <int kDim>

@@ -1,4 +1,4 @@
-// Four kernels: plan the work (once for all layers that see the same), prefill, decode, combine what was split.
+// Three kernels: plan the work (once for all layers that see the same), prefill, decode.
 #include "kernels/cuda/paged_attention.h"
 
 #include <bit>
@@ -68,6 +68,8 @@ void lay_out(Pieces& pieces, const Dimensions& size, int blocks, WorkList (&work
     list.counts = pieces.take<WorkCounts>(1);
     list.items = pieces.take<WorkItem>(units + slots);
     list.units = pieces.take<WorkUnit>(slots / 2);
+    list.arrived = pieces.take<int32_t>(slots / 2 * size.kv_heads);
+    list.max_units = static_cast<int32_t>(slots / 2);
     list.sums = pieces.take<float>(slots * size.kv_heads * tile * kDim);
     list.statistics = pieces.take<float2>(slots * size.kv_heads * tile);
     list.tile_queries = static_cast<int32_t>(tile);
@@ -96,6 +98,7 @@ AttentionStep step_of(const PagedAttention& op) {
           .score_factor = kLog2E * (capped ? 1 : op.scale),
           .cap_in = capped ? op.scale / op.soft_cap : 0,
           .cap_out = capped ? op.soft_cap : 0,
+          .launches = 0,
           .positions = op.step.positions,
           .row_begin = op.step.row_begin,
           .row_context = op.step.row_context,
@@ -111,15 +114,12 @@ void run(AttentionStep& step, const Dimensions& size, const AttentionWorkspace& 
   Pieces pieces(workspace.memory);
   lay_out<kDim>(pieces, size, blocks, step.work);
   if (pieces.used() > workspace.bytes) refuse("the workspace is too small");
-  if (!workspace.planned) launch(plan_kernel, dim3(1), dim3(kPlanThreads), 0, stream, step);
+  step.launches = workspace.launches;
+  if (workspace.launches == 0) launch(plan_kernel, dim3(1), dim3(kPlanThreads), 0, stream, step);
   using Prefill = PrefillShape<kDim>;
   using Decode = DecodeShape<kDim>;
-  if (!small)
-    launch(prefill_kernel<kDim>, dim3(blocks), dim3(Prefill::kThreads), Prefill::kSharedBytes, stream, step);
+  if (!small) launch(prefill_kernel<kDim>, dim3(blocks), dim3(Prefill::kThreads), Prefill::kSharedBytes, stream, step);
   launch(decode_kernel<kDim>, dim3(blocks), dim3(Decode::kThreads), Decode::kSharedBytes, stream, step);
-  const int64_t most_units = small ? size.tokens * size.group / Decode::kQueries + size.rows : blocks;
-  const auto combiners = static_cast<unsigned>(std::min<int64_t>(most_units * size.kv_heads, 2 * blocks));
-  launch(combine_kernel<kDim>, dim3(combiners), dim3(kCombineThreads), 0, stream, step);
 }
 
 }  // namespace

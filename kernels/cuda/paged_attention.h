@@ -33,9 +33,9 @@ struct AttentionPlanKey {
 struct AttentionWorkspace {
   void* memory;  // 128-byte aligned; not shared with calls that may run at the same time
   int64_t bytes;
-  // Whether the last call with this memory was for a step, window and shapes that are all the same: what it found out
-  // about the rows is used again.
-  bool planned = false;
+  // How many calls in a row, up to now, had this memory and the same step, window and shapes: what the first of them
+  // found out about the rows is used again.
+  int32_t launches = 0;
 };
 
 // Enqueued on `stream`; may be captured. What is launched depends on the step's tokens and rows and on the shapes

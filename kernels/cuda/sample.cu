@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/head_rows.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/sample_row.cuh"
 
@@ -12,39 +13,6 @@ namespace {
 constexpr int64_t kMostBlocks = 256;
 
 int64_t blocks_for(int64_t rows) { return std::min(rows, kMostBlocks); }
-
-struct Rows {
-  const float* logits;
-  int64_t stride;
-  int32_t rows, vocab;
-  const HeadRow* want;
-  HeadResult* results;
-  int32_t* last_tokens;
-  TopLogprob* top;
-  SlotState slots;
-  float* edited;  // [blocks, vocab]
-};
-
-Rows rows_of(const Head& op, void* workspace) {
-  return {.logits = static_cast<const float*>(op.logits.data),
-          .stride = op.logits.stride,
-          .rows = static_cast<int32_t>(op.logits.rows),
-          .vocab = static_cast<int32_t>(op.logits.cols),
-          .want = op.rows,
-          .results = op.results,
-          .last_tokens = op.last_tokens,
-          .top = op.top,
-          .slots = op.slots,
-          .edited = static_cast<float*>(workspace)};
-}
-
-// Without fused multiply-add: the bits are the CPU's.
-__device__ float penalized(float x, uint16_t count, const HeadRow& want) {
-  x = x > 0 ? x / want.repetition_penalty : __fmul_rn(x, want.repetition_penalty);
-  const int times = count & ~SlotState::kInPrompt;
-  x = __fsub_rn(x, __fmul_rn(want.frequency_penalty, static_cast<float>(times)));
-  return times > 0 ? __fsub_rn(x, want.presence_penalty) : x;
-}
 
 __device__ void edit_row(float* edited, const float* logits, const HeadRow& want, const SlotState& slots) {
   const uint16_t* counts = slots.counts + want.slot * slots.vocab;
@@ -64,8 +32,6 @@ __device__ void edit_row(float* edited, const float* logits, const HeadRow& want
   __syncthreads();
 }
 
-__device__ bool takes_peak(const HeadRow& want) { return !(want.temperature > 0 && want.top_p > 0 && want.top_k != 1); }
-
 // From logits with that peak.
 __device__ int32_t choose(RowShared& shared, const float* logits, int32_t vocab, const HeadRow& want,
                           const Peak& peak) {
@@ -75,13 +41,13 @@ __device__ int32_t choose(RowShared& shared, const float* logits, int32_t vocab,
   return shared.best_id < 0 ? peak.id : shared.best_id;
 }
 
-__device__ HeadResult sample_row(RowShared& shared, const Rows& op, int32_t r) {
+__device__ HeadResult sample_row(RowShared& shared, const HeadRows& op, int32_t r) {
   const HeadRow want = op.want[r];
   const float* logits = op.logits + r * op.stride;
   TopLogprob* top = want.top_logprobs > 0 ? op.top + static_cast<int64_t>(r) * kMaxTopLogprobs : nullptr;
   const Peak peak = find_peak(shared, logits, op.vocab);
   if (!peak.finite()) {
-    if (top) write_no_top(top);
+    if (top && threadIdx.x == 0) write_no_top(top);
     return {.token = -1, .logprob = 0, .flags = HeadResult::kNonFinite};
   }
   if (top) write_top(shared, top, logits, op.vocab, want.top_logprobs, peak);
@@ -104,7 +70,7 @@ __device__ HeadResult sample_row(RowShared& shared, const Rows& op, int32_t r) {
   return result;
 }
 
-__global__ void __launch_bounds__(kRowThreads) sample_kernel(Rows op) {
+__global__ void __launch_bounds__(kRowThreads) sample_kernel(HeadRows op) {
   __shared__ RowShared shared;
   wait_for_previous_kernel();
   for (int32_t r = blockIdx.x; r < op.rows; r += gridDim.x) {
@@ -119,7 +85,7 @@ __global__ void __launch_bounds__(kRowThreads) sample_kernel(Rows op) {
   }
 }
 
-__global__ void __launch_bounds__(kRowThreads) score_kernel(Rows op) {
+__global__ void __launch_bounds__(kRowThreads) score_kernel(HeadRows op) {
   __shared__ RowShared shared;
   wait_for_previous_kernel();
   for (int32_t r = blockIdx.x; r < op.rows; r += gridDim.x) {
@@ -129,7 +95,7 @@ __global__ void __launch_bounds__(kRowThreads) score_kernel(Rows op) {
     TopLogprob* top = want.top_logprobs > 0 ? op.top + static_cast<int64_t>(r) * kMaxTopLogprobs : nullptr;
     const Peak peak = find_peak(shared, logits, op.vocab);
     if (top && peak.finite()) write_top(shared, top, logits, op.vocab, want.top_logprobs, peak);
-    if (top && !peak.finite()) write_no_top(top);
+    if (top && !peak.finite() && threadIdx.x == 0) write_no_top(top);
     if (threadIdx.x == 0) {
       if (peak.finite())
         op.results[r] = {want.target, log_probability(logits[want.target], peak),
@@ -147,6 +113,7 @@ int64_t sample_workspace_bytes(int64_t rows, int64_t vocab) { return blocks_for(
 
 void sample(const Head& op, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
   if (op.logits.rows == 0) return;
+  if (fits_cluster(op)) return sample_in_clusters(op, stream);
   if (workspace_bytes < sample_workspace_bytes(op.logits.rows, op.logits.cols))
     throw Error(ExitCode::internal, "sample: the workspace is too small");
   launch(sample_kernel, dim3(static_cast<unsigned>(blocks_for(op.logits.rows))), dim3(kRowThreads), 0, stream,
@@ -155,6 +122,7 @@ void sample(const Head& op, void* workspace, int64_t workspace_bytes, cudaStream
 
 void score(const Head& op, void* workspace, int64_t, cudaStream_t stream) {
   if (op.logits.rows == 0) return;
+  if (fits_cluster(op)) return score_in_clusters(op, stream);
   launch(score_kernel, dim3(static_cast<unsigned>(blocks_for(op.logits.rows))), dim3(kRowThreads), 0, stream,
          rows_of(op, workspace));
 }

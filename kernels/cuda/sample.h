@@ -13,4 +13,9 @@ int64_t sample_workspace_bytes(int64_t rows, int64_t vocab);
 void sample(const Head& op, void* workspace, int64_t workspace_bytes, cudaStream_t stream);
 void score(const Head& op, void* workspace, int64_t workspace_bytes, cudaStream_t stream);
 
+// The way of sm_90, where a row fits the shared memory of a cluster: without a workspace.
+bool fits_cluster(const Head& op);
+void sample_in_clusters(const Head& op, cudaStream_t stream);
+void score_in_clusters(const Head& op, cudaStream_t stream);
+
 }  // namespace penstock::cuda

@@ -337,8 +337,8 @@ __device__ inline void write_top(RowShared& shared, TopLogprob* top, const float
   __syncthreads();
 }
 
-__device__ inline void write_no_top(TopLogprob* top) {
-  if (threadIdx.x < kMaxTopLogprobs) top[threadIdx.x] = {};
+__device__ inline void write_no_top(TopLogprob* top) {  // by one thread
+  for (int i = 0; i < kMaxTopLogprobs; i++) top[i] = {};
 }
 
 }  // namespace penstock::cuda

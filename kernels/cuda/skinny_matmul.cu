@@ -1,11 +1,12 @@
-// A block's one producer warp streams tiles of eight out features, a stage of their k after the other, through a ring in
-// shared memory; the other warps share a stage's k and multiply it by x, which lies in shared memory too. The ring
+// A block's one producer warp streams tiles of eight out features, a stage of their k after the other, through a ring
+// in shared memory; the other warps share a stage's k and multiply it by x, which lies in shared memory too. The ring
 // fills, and L2 beyond it, before the kernel ahead has ended: memory is not idle while a single token's norms and
 // attention run, and two blocks of successive kernels fit into one SM.
 #include "kernels/cuda/skinny_matmul.h"
 
 #include <algorithm>
 
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/bulk_copy.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/mma.cuh"
@@ -15,11 +16,11 @@ namespace penstock::cuda {
 namespace {
 
 constexpr int kWarps = 8, kConsumers = kWarps * kWarp, kThreads = kConsumers + kWarp;
-constexpr int kTileRows = 8;           // out features
+constexpr int kTileRows = 8;  // out features
 constexpr int kStageK = 1024, kWarpK = kStageK / kWarps;
-constexpr int kPieceK = 4 * 8;         // of k, that a warp's load of 16 bytes a lane covers
+constexpr int kPieceK = 4 * 8;  // of k, that a warp's load of 16 bytes a lane covers
 constexpr int kPieces = kWarpK / kPieceK;
-constexpr int kRowPadding = 32;        // numbers between rows in shared memory: two rows' pieces lie in different banks
+constexpr int kRowPadding = 32;  // numbers between rows in shared memory: two rows' pieces lie in different banks
 constexpr int kStageNumbers = kTileRows * (kStageK + kRowPadding);
 constexpr int kMaxTokens = 8;
 constexpr int kFewestStages = 4, kMostStages = 12;
@@ -38,11 +39,18 @@ struct Product {
   int64_t x_stride, out_stride;
   int tokens, out_features, in_features, stages;
   bool accumulate, out_is_f32;
+  // Gated: the weight has as many rows of gate, then of up, as there are out features, and a tile half of each.
+  bool gated;
+  Activation activation;
 
-  __device__ int tiles() const { return (out_features + kTileRows - 1) / kTileRows; }
+  __device__ int tile_features() const { return gated ? kTileRows / 2 : kTileRows; }
+  __device__ int tiles() const { return (out_features + tile_features() - 1) / tile_features(); }
   __device__ int stages_of_tile() const { return (in_features + kStageK - 1) / kStageK; }
-  __device__ const __nv_bfloat16* row(int i) const { return weight + static_cast<int64_t>(i) * in_features; }
-  __device__ int rows_of(int tile) const { return min(kTileRows, out_features - tile * kTileRows); }
+  __device__ int rows_of(int tile) const { return gated ? kTileRows : min(kTileRows, out_features - tile * kTileRows); }
+  __device__ const __nv_bfloat16* row(int tile, int i) const {
+    const int first = tile * tile_features(), up = gated && i >= kTileRows / 2 ? out_features - kTileRows / 2 : 0;
+    return weight + static_cast<int64_t>(first + up + i) * in_features;
+  }
 };
 
 // Stages in the order in which they are filled and used.
@@ -63,9 +71,9 @@ struct Ring {
 __device__ void prefetch_beyond(const Product& op, int tile) {
   int64_t left = kPrefetchBytes / gridDim.x;
   for (int next = tile + gridDim.x; next < op.tiles() && left > 0; next += gridDim.x) {
-    const int bytes = op.rows_of(next) * op.in_features * 2;
-    prefetch_to_l2(op.row(next * kTileRows), bytes);
-    left -= bytes;
+    const int rows = op.rows_of(next), neighbours = min(rows, op.tile_features());
+    for (int i = 0; i < rows; i += neighbours) prefetch_to_l2(op.row(next, i), neighbours * op.in_features * 2);
+    left -= rows * op.in_features * 2;
   }
 }
 
@@ -84,7 +92,7 @@ __device__ void prefetch_beyond(const Product& op, int tile) {
       __syncwarp();
       if (lane < rows)
         ring.full[turn.index].copy(ring.numbers + turn.index * kStageNumbers + lane * (kStageK + kRowPadding),
-                                   op.row(tile * kTileRows + lane) + k, bytes);
+                                   op.row(tile, lane) + k, bytes);
       turn.advance(op.stages);
     }
   }
@@ -94,14 +102,21 @@ using Sums = float[kWarps][kMaxTokens][kTileRows];
 
 __device__ void wait_for_consumers() { asm volatile("bar.sync 1, %0;" ::"n"(kConsumers) : "memory"); }
 
-// The warps' sums of a tile, added in their order.
-__device__ void write_tile(const Product& op, const Sums& sums, int tile) {
-  const int token = threadIdx.x / kTileRows, row = threadIdx.x % kTileRows, feature = tile * kTileRows + row;
-  if (token >= op.tokens || feature >= op.out_features) return;
+// The warps' sums of a row of a tile, added in their order.
+__device__ float row_sum(const Product& op, const Sums& sums, int token, int row, int bias_at) {
   float sum = 0;
 #pragma unroll
   for (int w = 0; w < kWarps; w++) sum += sums[w][token][row];
-  if (op.bias) sum += op.bias[feature];
+  return op.bias ? sum + op.bias[bias_at] : sum;
+}
+
+__device__ void write_tile(const Product& op, const Sums& sums, int tile) {
+  const int token = threadIdx.x / kTileRows, row = threadIdx.x % kTileRows;
+  const int feature = tile * op.tile_features() + row;
+  if (token >= op.tokens || row >= op.tile_features() || feature >= op.out_features) return;
+  float sum = row_sum(op, sums, token, row, feature);
+  if (op.gated)
+    sum = activate(sum, op.activation) * row_sum(op, sums, token, row + kTileRows / 2, op.out_features + feature);
   const int64_t at = token * op.out_stride + feature;
   if (op.out_is_f32) {
     float& out = static_cast<float*>(op.out)[at];
@@ -117,8 +132,8 @@ __device__ float sum_of(const float (&sums)[kPieces][4], int i) {
   return (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
 }
 
-// Lane 4 g + t takes of row and token g the numbers 8 t to 8 t + 7 of every 32. The tensor cores see k in another order,
-// which is the same for both factors.
+// Lane 4 g + t takes of row and token g the numbers 8 t to 8 t + 7 of every 32. The tensor cores see k in another
+// order, which is the same for both factors.
 [[maybe_unused]] __device__ void consume(const Product& op, const Ring& ring, __nv_bfloat16* x, Sums (&staged)[2]) {
   for (int token = 0; token < op.tokens; token++)
     for (int k = threadIdx.x * 8; k < op.in_features; k += kConsumers * 8)
@@ -177,6 +192,32 @@ __global__ void __launch_bounds__(kThreads) skinny_kernel(const __grid_constant_
 
 bool aligned(const Tensor& x) { return x.stride % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0; }
 
+Product product_of(const Tensor& out, const Tensor& x, const Weight& weight, const float* bias) {
+  const int64_t wanted = (kWantedSharedBytes - x_bytes(x.rows, weight.in_features)) / kStageBytes;
+  return {.weight = weight.storage.as<__nv_bfloat16>(),
+          .x = static_cast<const __nv_bfloat16*>(x.data),
+          .out = out.data,
+          .bias = bias,
+          .x_stride = x.stride,
+          .out_stride = out.stride,
+          .tokens = static_cast<int>(x.rows),
+          .out_features = static_cast<int>(out.cols),
+          .in_features = static_cast<int>(weight.in_features),
+          .stages = static_cast<int>(std::clamp<int64_t>(wanted, kFewestStages, kMostStages)),
+          .accumulate = false,
+          .out_is_f32 = out.dtype == DType::f32,
+          .gated = false,
+          .activation = Activation::silu};
+}
+
+void run(const Product& product, cudaStream_t stream) {
+  const int rows = product.gated ? kTileRows / 2 : kTileRows;
+  const int tiles = (product.out_features + rows - 1) / rows;
+  const int64_t bytes = product.stages * kStageBytes + x_bytes(product.tokens, product.in_features);
+  launch(skinny_kernel, std::min(tiles, multiprocessors()), kThreads, std::max(bytes, kMinSharedBytes), stream,
+         product);
+}
+
 }  // namespace
 
 bool is_skinny(const Matmul& op) {
@@ -185,24 +226,17 @@ bool is_skinny(const Matmul& op) {
 }
 
 void skinny_matmul(const Matmul& op, cudaStream_t stream) {
-  const int64_t for_x = x_bytes(op.x.rows, op.weight.in_features);
-  const int64_t wanted = std::max((kWantedSharedBytes - for_x) / kStageBytes, int64_t{kFewestStages});
-  const int64_t stages = std::min<int64_t>(wanted, kMostStages);
-  const Product product{.weight = op.weight.storage.as<__nv_bfloat16>(),
-                        .x = static_cast<const __nv_bfloat16*>(op.x.data),
-                        .out = op.out.data,
-                        .bias = op.bias,
-                        .x_stride = op.x.stride,
-                        .out_stride = op.out.stride,
-                        .tokens = static_cast<int>(op.x.rows),
-                        .out_features = static_cast<int>(op.weight.out_features),
-                        .in_features = static_cast<int>(op.weight.in_features),
-                        .stages = static_cast<int>(stages),
-                        .accumulate = op.accumulate,
-                        .out_is_f32 = op.out.dtype == DType::f32};
-  const int tiles = (product.out_features + kTileRows - 1) / kTileRows;
-  launch(skinny_kernel, std::min(tiles, multiprocessors()), kThreads,
-         std::max(stages * kStageBytes + for_x, kMinSharedBytes), stream, product);
+  Product product = product_of(op.out, op.x, op.weight, op.bias);
+  product.accumulate = op.accumulate;
+  run(product, stream);
+}
+
+void skinny_gated_matmul(const GatedMatmul& op, cudaStream_t stream) {
+  if (op.out.cols % (kTileRows / 2) != 0) throw Error(ExitCode::internal, "gated_matmul: mlp is no multiple of 4");
+  Product product = product_of(op.out, op.x, op.weight, op.bias);
+  product.gated = true;
+  product.activation = op.activation;
+  run(product, stream);
 }
 
 }  // namespace penstock::cuda

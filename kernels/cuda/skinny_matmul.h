@@ -11,5 +11,7 @@ bool is_skinny(const Matmul& op);
 
 // Enqueued on `stream`. A row's bits depend on nothing but that row and the weight: the order of its sum is fixed.
 void skinny_matmul(const Matmul& op, cudaStream_t stream);
+// Likewise; op.gate_up is not touched, gate and up are not rounded. For products that are skinny, mlp a multiple of 4.
+void skinny_gated_matmul(const GatedMatmul& op, cudaStream_t stream);
 
 }  // namespace penstock::cuda

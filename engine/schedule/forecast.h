@@ -1,0 +1,55 @@
+// How full the pool will get when those who run go on to the ends that are known of them, a token a step: so that
+// nobody is admitted who would have to be thrown out again.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace penstock {
+
+class Forecast {
+ public:
+  // A sequence whose last step is known. Blocks are fractions here: a step takes 1 / block_size of one.
+  struct Growth {
+    int32_t steps = 0;     // until it ends
+    double ahead = 0;      // blocks that it may take at once, without its steps: at most one that was begun
+    double returning = 0;  // blocks that are its own now, and come back when it ends, with all it takes until then
+  };
+
+  explicit Forecast(int32_t block_size) : block_size_(block_size) {}
+
+  void add(const Growth& growth) {
+    const auto place = std::upper_bound(running_.begin(), running_.end(), growth, earlier);
+    running_.insert(place, growth);
+  }
+
+  // Whether `taken` blocks now, and then `growth`, stay within `available` at all times.
+  bool fits(const Growth& growth, double taken, double available) const {
+    double alive = 1, ahead = growth.ahead, returned = 0;
+    for (const Growth& one : running_) alive += 1, ahead += one.ahead;
+    // The pool is fullest just before somebody ends.
+    bool ended = false;
+    const auto leave = [&](const Growth& one) {
+      const double fullest = taken + ahead + alive * one.steps / block_size_ - returned;
+      alive -= 1, ahead -= one.ahead;
+      returned += one.returning + one.ahead + static_cast<double>(one.steps) / block_size_;
+      return fullest <= available;
+    };
+    for (const Growth& one : running_) {
+      if (!ended && growth.steps <= one.steps) {
+        if (!leave(growth)) return false;
+        ended = true;
+      }
+      if (!leave(one)) return false;
+    }
+    return ended || leave(growth);
+  }
+
+ private:
+  static bool earlier(const Growth& a, const Growth& b) { return a.steps < b.steps; }
+
+  double block_size_;
+  std::vector<Growth> running_;  // ascending steps
+};
+
+}  // namespace penstock
