@@ -11,6 +11,7 @@
 #include <span>
 
 #include "kernels/device_buffer.h"
+#include "kernels/host_matrix.h"
 #include "kernels/step_view.h"
 #include "kernels/tensor.h"
 
@@ -22,14 +23,6 @@ struct Weight {
   DType dtype = DType::bf16;  // as stored: f32 or bf16
   int64_t out_features = 0;
   int64_t in_features = 0;
-};
-
-// Rows of a checkpoint's matrix in host memory, as the file has them.
-struct HostMatrix {
-  const void* data = nullptr;
-  DType dtype = DType::bf16;   // f32, f16 or bf16
-  int64_t rows = 0, cols = 0;
-  int64_t row_stride = 0;      // elements
 };
 
 struct Embed {                 // out = scale · table[id]
@@ -141,11 +134,19 @@ class Moment {
   virtual double seconds_since(const Moment& earlier) const = 0;  // on the device's clock; both have passed
 };
 
+// The largest step that will come: what scratch memory is sized by.
+struct StepShape {
+  int64_t tokens = 0, rows = 0;               // as in StepView
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  int64_t head_rows = 0, vocab = 0;           // of logits at once
+};
+
 // A recorded sequence of verbs over fixed buffers.
 class Graph {
  public:
   virtual ~Graph() = default;
   virtual void replay() = 0;
+  virtual int64_t bytes() const = 0;  // of the device's memory
 };
 
 class Backend {
@@ -168,15 +169,29 @@ class Backend {
   virtual void synchronize() = 0;
 
   // --- weights ------------------------------------------------------------------------------------------------------
-  // `checkpoint`: the dtype in the file; the backend chooses what it stores. store_weight may be called from several
-  // threads for different rows. weight_bytes says what allocate_weight would take.
+  // `checkpoint`: the dtype in the file; the backend chooses what it stores. weight_bytes says what allocate_weight
+  // would take. All of these and the two allocations above may be called from several threads, beside the thread of the
+  // verbs, for different rows and elements.
   virtual int64_t weight_bytes(int64_t out_features, int64_t in_features, DType checkpoint) const = 0;
   virtual Weight allocate_weight(int64_t out_features, int64_t in_features, DType checkpoint) = 0;
-  virtual void store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) = 0;
+  // The part must stay as it is until the moment that comes back has passed; before that no verb may read the weight.
+  // From staging memory, in the dtype that is stored, the copy is direct.
+  virtual std::unique_ptr<Moment> store_weight_later(Weight& weight, int64_t first_row, const HostMatrix& part) = 0;
+  virtual std::unique_ptr<Moment> store_vector_later(float* vector, std::span<const float> part) = 0;
+  void store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) {
+    store_weight_later(weight, first_row, part)->wait();
+  }
+
+  // --- scratch memory -----------------------------------------------------------------------------------------------
+  // What the verbs need for steps up to `largest` beside their operands. A backend that was not told allocates it when
+  // it is first needed.
+  virtual int64_t workspace_bytes(const StepShape& largest) const = 0;
+  virtual void reserve_workspace(const StepShape& largest) = 0;
 
   // --- graphs -------------------------------------------------------------------------------------------------------
   // `step` calls verbs on this backend. On CUDA they are captured, not run; on the CPU `step` itself is kept.
   virtual std::unique_ptr<Graph> record(std::function<void()> step) = 0;
+  virtual int64_t graph_bytes(int64_t verbs) const = 0;  // what a recorded step of so many verbs takes, at most
 
   // --- ops ----------------------------------------------------------------------------------------------------------
   virtual void embed(const Embed&) = 0;
@@ -196,17 +211,23 @@ class Backend {
 };
 
 enum class DeviceKind { cpu, cuda };
+enum class KernelChoice { automatic, generic };  // generic: none that only some GPUs can run
 
 struct BackendOptions {
   DeviceKind device = DeviceKind::cpu;
   int index = 0;                // which GPU
   DType dtype = DType::f32;     // f32: the reference (CPU only); bf16: the fast mode
   int threads = 1;              // CPU: workers of this backend, the caller included
+  KernelChoice kernels = KernelChoice::automatic;
   bool poison_memory = false;   // tests: fresh memory holds NaN
 };
 
 // Whether this build and this machine have a GPU.
 bool has_gpu();
+
+// Begins, on threads of its own, what GPU `index`'s backend takes long to start for: the driver, the device's context,
+// the library of matrix products. Returns at once and reports nothing: make_backend waits, and says what is wrong.
+void warm_up_gpu(int index);
 
 // Errors: Error(no_device) when there is no such device or this build has no support for it.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);

@@ -34,13 +34,17 @@ ModelRunner::ModelRunner(const ModelConfig& model, const EngineConfig& config, c
       times_(times),
       trunk_buckets_(graph_buckets(plan.max_step_tokens)),
       head_buckets_(graph_buckets(head_rows_at_once(plan.max_batch))),
-      weights_(weights_for(model, config, shard, files, backend, threads, times)),
+      loading_(std::async(
+          std::launch::async,
+          [&, files, threads] { return weights_for(model, config, shard, files, backend, threads, times); })),
       rope_(upload_rope(model, plan, backend)),
       activations_(model, shard, backend, plan.max_step_tokens, head_rows_at_once(plan.max_batch)),
       kv_(model, shard, backend, plan.kv_blocks, plan.block_size),
       buffers_(step_capacity(plan), backend, config.steps_in_flight),
+      weights_(loading_.get()),
       decoder_(model, shard, weights_, RopeLayout(model, plan.max_context), rope_.as<float>(), activations_, backend,
                communicator) {
+  backend.reserve_workspace(largest_step(model, plan, shard));
   const int64_t row_bytes = sizeof(HeadResult) + kMaxTopLogprobs * sizeof(TopLogprob);
   for (int i = 0; i < config.steps_in_flight; ++i)
     results_.push_back(backend.allocate_staging(step_capacity(plan).head_rows * row_bytes));
@@ -66,6 +70,7 @@ ModelRunner::Step ModelRunner::start(const StepPlan& plan) {
   download_results(plan, step);
   step.downloaded = backend_.mark();
   step.graphs = static_cast<int64_t>(trunk_graphs_.size() + head_graphs_.size());
+  step.graph_bytes = graph_bytes_;
   return step;
 }
 
@@ -74,7 +79,8 @@ StepResult ModelRunner::finish(const Step& step, Timing& timing) {
   timing = {.bucket = step.bucket,
             .seconds = step.end->seconds_since(*step.begin),
             .head_seconds = step.end->seconds_since(*step.head_begin),
-            .graphs = step.graphs};
+            .graphs = step.graphs,
+            .graph_bytes = step.graph_bytes};
   StepResult result{.id = step.id, .head = std::vector<HeadResult>(step.wanted), .top = {}};
   const int64_t head_bytes = step.wanted * static_cast<int64_t>(sizeof(HeadResult));
   if (step.wanted > 0) std::memcpy(result.head.data(), step.results, head_bytes);
@@ -120,12 +126,7 @@ int64_t ModelRunner::padded_head_rows(int64_t wanted) const {
 void ModelRunner::run_trunk(int64_t tokens) {
   auto trunk = [this, tokens] { decoder_.trunk(buffers_.view(tokens), kv_.layers(), buffers_.last_tokens()); };
   if (!config_.graphs) return trunk();
-  std::unique_ptr<Graph>& graph = trunk_graphs_[tokens];
-  if (!graph) {
-    StageTimer timer(times_, Stage::capture_graphs);
-    graph = backend_.record(trunk);
-  }
-  graph->replay();
+  replay(trunk_graphs_[tokens], trunk);
 }
 
 void ModelRunner::run_head(int64_t first, int64_t rows) {
@@ -135,10 +136,14 @@ void ModelRunner::run_head(int64_t first, int64_t rows) {
                   buffers_.top() + first * kMaxTopLogprobs, buffers_.last_tokens(), buffers_.slots());
   };
   if (!config_.graphs) return head();
-  std::unique_ptr<Graph>& graph = head_graphs_[{first, bucket}];
+  replay(head_graphs_[{first, bucket}], head);
+}
+
+void ModelRunner::replay(std::unique_ptr<Graph>& graph, const std::function<void()>& verbs) {
   if (!graph) {
     StageTimer timer(times_, Stage::capture_graphs);
-    graph = backend_.record(head);
+    graph = backend_.record(verbs);
+    graph_bytes_ += graph->bytes();
   }
   graph->replay();
 }
