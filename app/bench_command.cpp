@@ -19,10 +19,11 @@ struct Options {
   EngineFlags engine;
   int64_t input_tokens = 512, output_tokens = 128, requests = 64;
   int64_t shared_prefix_tokens = 0;
-  SamplingParams sampling{.temperature = 0};
+  SamplingParams sampling;
   std::string report;
   bool ops = false;
 
+  Options() { sampling.temperature = 0; }
   int64_t prompt_tokens() const { return shared_prefix_tokens + input_tokens; }
 };
 

@@ -46,7 +46,10 @@ CLI::Option* add_switch(CLI::App& command, const std::string& name, bool& target
 void add_auto(CLI::App& command, const std::string& name, std::optional<int32_t>& target, double low, double high,
               const std::string& help) {
   const CLI::Validator number = between(low, high);
-  const auto check = [number](std::string& text) { return text == "auto" ? std::string() : number(text); };
+  const auto check = [number](std::string& text) -> std::string {
+    if (text == "auto") return "";
+    return text.find_first_not_of("0123456789") == std::string::npos ? number(text) : text + " is no whole number";
+  };
   const auto set = [&target](const std::string& text) {
     target.reset();
     if (text != "auto") target = static_cast<int32_t>(std::strtod(text.c_str(), nullptr));

@@ -85,7 +85,7 @@ struct Piece {
 };
 
 std::vector<Piece> pieces(const std::vector<WeightTarget>& list, const ShardPlan& shard) {
-  constexpr int64_t kElements = 2 << 20;
+  constexpr int64_t kElements = 1 << 20;  // 2 MiB in bf16: a copy is then as fast as a large one
   std::vector<Piece> all;
   for (const WeightTarget& target : list) {
     if (!target.is_mine(shard)) continue;
@@ -142,7 +142,8 @@ void for_each_index(size_t count, int threads, Work work) {
 }
 
 // Allocates what `list` names and fills it: fill(piece, memory) puts a piece's rows, whole, to `memory` and says in
-// which dtype. Two slots a thread: one is filled while the other is copied.
+// which dtype. Two slots a thread, one to be filled while the other is copied; beyond sixteen threads it is the copies
+// that everybody waits for.
 template <class Fill>
 void fill_weights(const std::vector<WeightTarget>& list, int64_t element_bytes, const ModelConfig& model,
                   const ShardPlan& shard, Backend& backend, int threads, Fill fill) {
@@ -150,7 +151,7 @@ void fill_weights(const std::vector<WeightTarget>& list, int64_t element_bytes, 
   const std::vector<Piece> all = pieces(list, shard);
   int64_t slot_bytes = 0;
   for (const Piece& piece : all) slot_bytes = std::max(slot_bytes, piece.slot_bytes(element_bytes));
-  StagingRing ring(backend, 2 * threads, slot_bytes);
+  StagingRing ring(backend, threads + std::min(threads, 16), slot_bytes);
   for_each_index(all.size(), threads, [&](size_t i) {
     StagingRing::Slot slot = ring.take();
     const DType dtype = fill(all[i], all[i].raw(slot.data()));

@@ -77,6 +77,7 @@ void warm_up(int index) {
     cudaGetLastError();
   }).detach();
   std::thread([] {
+    if (!has_gpu()) return;  // a run on the CPU does not pay for the library
     try {
       cublaslt();
     } catch (const Error&) {

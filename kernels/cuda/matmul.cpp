@@ -18,8 +18,9 @@ constexpr int64_t kFlushBytes = int64_t{96} << 20;  // read between calls, so th
 constexpr int64_t kFlushBelow = 1024;               // tokens; above, arithmetic decides
 
 void check(cublasStatus_t status, const char* what) {
-  if (status != CUBLAS_STATUS_SUCCESS)
-    throw Error(ExitCode::internal, std::string(what) + ": " + cublaslt().status_name(status));
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  const ExitCode code = status == CUBLAS_STATUS_ALLOC_FAILED ? ExitCode::no_device : ExitCode::internal;
+  throw Error(code, std::string(what) + ": " + cublaslt().status_name(status));
 }
 #define PENSTOCK_CUBLAS(call) check((call), #call)
 
@@ -159,8 +160,8 @@ cublasLtMatmulAlgo_t Matmuls::fastest(const std::vector<cublasLtMatmulAlgo_t>& a
                                       const Matmul& op, void* workspace) {
   const Stopwatch stopwatch(op.x.rows < kFlushBelow);
   const auto time = [&](const cublasLtMatmulAlgo_t& algorithm, int calls) {
-    return stopwatch.milliseconds(
-        calls, [&](cudaStream_t stream) { enqueue(plan, algorithm, op, 0, workspace, stream); });
+    return stopwatch.milliseconds(calls,
+                                  [&](cudaStream_t stream) { enqueue(plan, algorithm, op, 0, workspace, stream); });
   };
   std::vector<float> first;
   for (const cublasLtMatmulAlgo_t& algorithm : algorithms) {
