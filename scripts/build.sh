@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Builds Penstock into build/<preset>/penstock, with CUDA where there is a toolkit.
 #   scripts/build.sh [release|asan|tsan] [--all-archs] [target…]      (default: release, everything)
-# --all-archs: kernels for every GPU from sm_80 on, and PTX for those to come; else for Hopper, for Ampere and Ada by
-# their common kernels, and for the GPUs of this machine.
+# --all-archs: kernels for every GPU from sm_80 on, and PTX of sm_90 for those to come; else for Hopper, for Ampere and
+# Ada by their common kernels, and for the GPUs of this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=release
 case ${1:-} in release|asan|tsan) preset=$1; shift ;; esac
 archs='80-real;90a-real'
 if [ "${1:-}" = --all-archs ]; then
-  archs='80-real;86-real;89-real;90a-real;100-real;120-real;120-virtual'
+  archs='80-real;86-real;89-real;90a-real;100-real;120-real;90-virtual'
   shift
 elif command -v nvidia-smi > /dev/null; then
   for capability in $(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2> /dev/null | tr -d . | sort -u); do
