@@ -18,19 +18,30 @@ struct Options {
   std::string model;
   EngineFlags engine;
   int64_t input_tokens = 512, output_tokens = 128, requests = 64;
+  int64_t shared_prefix_tokens = 0;
+  SamplingParams sampling;
   std::string report;
   bool ops = false;
+
+  Options() { sampling.temperature = 0; }
+  int64_t prompt_tokens() const { return shared_prefix_tokens + input_tokens; }
 };
 
 std::vector<SequenceInput> make_workload(const Options& options, int64_t vocab) {
   std::mt19937_64 random(20250101);  // any fixed number; % and not a distribution, which differs between libraries
+  const auto append = [&](std::vector<int32_t>& ids, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(vocab)));
+  };
+  std::vector<int32_t> shared;
+  append(shared, options.shared_prefix_tokens);
   std::vector<SequenceInput> workload(static_cast<size_t>(options.requests));
   for (size_t i = 0; i < workload.size(); ++i) {
     SequenceInput& input = workload[i];
     input.tag = input.request = i;
-    for (int64_t token = 0; token < options.input_tokens; ++token)
-      input.prompt.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(vocab)));
-    input.sampling.temperature = 0;
+    input.prompt = shared;
+    append(input.prompt, options.input_tokens);
+    input.sampling = options.sampling;
+    input.sampling.seed = i;
     input.stop.max_tokens = static_cast<int32_t>(options.output_tokens);  // no stop ids: EOS is ignored
   }
   return workload;
@@ -55,6 +66,7 @@ void run_workload(Engine& engine, std::vector<SequenceInput> workload, RunStats&
 
 ExitCode run(const Options& options) {
   const double start = monotonic_seconds();
+  options.engine.warm_up();
   EngineConfig config = options.engine.resolved();
   const ModelFolder folder = read_model_folder(options.model, ModelFiles::shape);
   const ModelConfig model = parse_model_config(folder.config, folder.generation_config, folder.path);
@@ -63,8 +75,8 @@ ExitCode run(const Options& options) {
     bench_ops(model, config);
     return ExitCode::ok;
   }
-  if (options.input_tokens + options.output_tokens > context)
-    throw Error(ExitCode::usage, "--input-tokens and --output-tokens exceed the context of " + std::to_string(context));
+  if (options.prompt_tokens() + options.output_tokens > context)
+    throw Error(ExitCode::usage, "the tokens of a request exceed the context of " + std::to_string(context));
   if (!options.report.empty()) check_report_path(options.report);
   config.random_weights = !has_weights(folder.path);
   if (config.random_weights) std::fprintf(stderr, "penstock: no weight files, so the weights are random\n");
@@ -90,13 +102,21 @@ void add_bench_command(CLI::App& app, Command& chosen) {
   CLI::App* command = app.add_subcommand("bench", "time a fixed workload of random tokens");
   command->add_option("MODEL", options->model, "a model folder; with config.json alone, the weights are random")
       ->required();
-  const auto add = [&](const std::string& name, int64_t& target, const std::string& help) {
-    command->add_option(name, target, help)->capture_default_str()->check(between(1, 1 << 24))->type_name("N");
+  const auto add = [&](const std::string& name, auto& target, double low, double high, const std::string& help) {
+    return command->add_option(name, target, help)->capture_default_str()->check(between(low, high))->type_name("N");
   };
-  add("--input-tokens", options->input_tokens, "tokens of each prompt");
-  add("--output-tokens", options->output_tokens, "new tokens of each request");
-  add("--requests", options->requests, "how many");
+  add("--input-tokens", options->input_tokens, 1, 1 << 24, "tokens of each prompt");
+  add("--output-tokens", options->output_tokens, 1, 1 << 24, "new tokens of each request");
+  add("--requests", options->requests, 1, 1 << 24, "how many");
+  add("--shared-prefix-tokens", options->shared_prefix_tokens, 0, 1 << 24, "the same tokens before each prompt");
+  add("--temperature", options->sampling.temperature, 0, 100, "0: greedy");
+  add("--top-p", options->sampling.top_p, 0, 1, "nucleus sampling's probability mass");
+  add("--top-k", options->sampling.top_k, 0, 1 << 30, "most likely tokens to draw from, 0: all");
   add_flags(*command, options->engine);
+  command->add_option("--batch", options->engine.max_batch, "the same as --max-batch")
+      ->check(between(1, 65536))
+      ->type_name("N")
+      ->excludes("--max-batch");
   command->add_option("--report", options->report, "write a JSON report")->type_name("FILE");
   command->add_flag("--ops", options->ops, "time each op alone against the machine's roofline, not the workload");
   command->final_callback([options, &chosen] { chosen = [options] { return run(*options); }; });

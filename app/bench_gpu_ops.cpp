@@ -33,7 +33,7 @@ class GpuOpBench {
   GpuOpBench(const ModelConfig& model, const EngineConfig& config)
       : model_(model),
         config_(config),
-        backend_(make_backend({.device = config.device, .dtype = config.dtype})),
+        backend_(make_backend({.device = config.device, .dtype = config.dtype, .kernels = config.kernels})),
         shard_(model, 0, 1),
         tile_(random_tile()) {}
 

@@ -13,6 +13,8 @@ namespace penstock {
 
 namespace {
 
+constexpr int32_t kGpuBatch = 1024, kGpuStepTokens = 8192;
+
 std::string number(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.10g", value);
@@ -38,6 +40,24 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, Value& targe
 
 CLI::Option* add_switch(CLI::App& command, const std::string& name, bool& target, const std::string& help) {
   return add_choice<bool>(command, name, target, {{"on", true}, {"off", false}}, help, target ? "on" : "off");
+}
+
+// A number, or the word auto, which leaves `target` empty.
+void add_auto(CLI::App& command, const std::string& name, std::optional<int32_t>& target, double low, double high,
+              const std::string& help) {
+  const CLI::Validator number = between(low, high);
+  const auto check = [number](std::string& text) -> std::string {
+    if (text == "auto") return "";
+    return text.find_first_not_of("0123456789") == std::string::npos ? number(text) : text + " is no whole number";
+  };
+  const auto set = [&target](const std::string& text) {
+    target.reset();
+    if (text != "auto") target = static_cast<int32_t>(std::strtod(text.c_str(), nullptr));
+  };
+  command.add_option_function<std::string>(name, set, help)
+      ->check(CLI::Validator(check, number.get_description() + " or auto"))
+      ->type_name("N")
+      ->default_str("auto");
 }
 
 std::string read_template_file(const std::string& path) {
@@ -94,20 +114,29 @@ void add_flags(CLI::App& command, ModelFlags& flags) {
                    "special tokens' text in a request is plain text");
 }
 
+void EngineFlags::warm_up() const {
+  if (device.value_or(DeviceKind::cuda) == DeviceKind::cuda)
+    for (int rank = 0; rank < config.tensor_parallel; ++rank) warm_up_gpu(rank);
+}
+
 EngineConfig EngineFlags::resolved() const {
   EngineConfig resolved = config;
   resolved.device = device.value_or(has_gpu() ? DeviceKind::cuda : DeviceKind::cpu);
-  resolved.dtype = dtype.value_or(resolved.device == DeviceKind::cuda ? DType::bf16 : DType::f32);
+  const bool on_gpu = resolved.device == DeviceKind::cuda;
+  resolved.dtype = dtype.value_or(on_gpu ? DType::bf16 : DType::f32);
+  resolved.max_batch = max_batch.value_or(on_gpu ? kGpuBatch : config.max_batch);
+  resolved.max_step_tokens = max_step_tokens.value_or(on_gpu ? kGpuStepTokens : config.max_step_tokens);
+  resolved.fit_batch = on_gpu && !max_batch;
+  resolved.fit_step_tokens = on_gpu && !max_step_tokens;
   return resolved;
 }
 
 void add_flags(CLI::App& command, EngineFlags& flags) {
   EngineConfig& config = flags.config;
   config.threads = usable_cpus();
-  add_choice<std::optional<DeviceKind>>(
-      command, "--device", flags.device,
-      {{"auto", std::nullopt}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
-      "where the model runs; auto: on a GPU where there is one", "auto");
+  add_choice<std::optional<DeviceKind>>(command, "--device", flags.device,
+                                        {{"auto", std::nullopt}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
+                                        "where the model runs; auto: on a GPU where there is one", "auto");
   add_choice<std::optional<DType>>(command, "--dtype", flags.dtype,
                                    {{"auto", std::nullopt}, {"f32", DType::f32}, {"bf16", DType::bf16}},
                                    "of the arithmetic; auto: f32 on the CPU, bf16 on CUDA", "auto");
@@ -116,8 +145,10 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
   };
   add("--threads", config.threads, 1, 4096, "CPU threads of all ranks together");
   add("--tensor-parallel", config.tensor_parallel, 1, 64, "ranks that share each layer");
-  add("--max-batch", config.max_batch, 1, 65536, "sequences that run at the same time");
-  add("--max-step-tokens", config.max_step_tokens, 1, 1 << 20, "new tokens in one step");
+  add_auto(command, "--max-batch", flags.max_batch, 1, 65536,
+           "sequences that run at the same time; auto: 64 on the CPU, 1024 on CUDA, or fewer where memory is short");
+  add_auto(command, "--max-step-tokens", flags.max_step_tokens, 1, 1 << 20,
+           "new tokens in one step; auto: 512 on the CPU, 8192 on CUDA, or fewer where memory is short");
   add("--max-context", config.max_context, 0, 1 << 30, "tokens a sequence may have; 0: the model's own maximum");
   add("--kv-blocks", config.kv_blocks, 0, 1 << 30, "blocks of the KV cache; 0: what the memory allows");
   command.add_option("--block-size", config.block_size, "tokens a KV block: 16, 32, 64 or 128")
@@ -128,6 +159,9 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
   add("--steps-in-flight", config.steps_in_flight, 1, 16, "steps that are planned ahead of their results");
   add_switch(command, "--prefix-cache", config.prefix_cache, "share the KV blocks of equal prompt beginnings");
   add_switch(command, "--graphs", config.graphs, "replay recorded steps");
+  add_choice<KernelChoice>(command, "--kernels", config.kernels,
+                           {{"auto", KernelChoice::automatic}, {"generic", KernelChoice::generic}},
+                           "on CUDA; generic: only those that every GPU from sm_80 on can run", "auto");
   command.add_flag("--deterministic", config.deterministic, "the same answers whatever the batch, on CUDA too");
 }
 

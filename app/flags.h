@@ -29,9 +29,12 @@ struct SamplingFlags {
 };
 
 struct EngineFlags {
-  EngineConfig config;               // of what follows, what `resolved` says
-  std::optional<DeviceKind> device;  // absent: a GPU where there is one
-  std::optional<DType> dtype;        // absent: f32 on the CPU, bf16 on CUDA
+  EngineConfig config;                                // of what follows, what `resolved` says
+  std::optional<DeviceKind> device;                   // absent: a GPU where there is one
+  std::optional<DType> dtype;                         // absent: f32 on the CPU, bf16 on CUDA
+  std::optional<int32_t> max_batch, max_step_tokens;  // absent: what suits the device
+  // Starts a GPU that may be used, while other things are done. Once, and early.
+  void warm_up() const;
   EngineConfig resolved() const;
 };
 

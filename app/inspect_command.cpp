@@ -70,7 +70,8 @@ ExitCode run(const Options& options) {
     std::printf("no weight files: the shape alone\n");
   }
   const ShardPlan shard(model, 0, config.tensor_parallel);
-  const auto backend = make_backend({.device = config.device, .dtype = config.dtype, .threads = 1});
+  const auto backend =
+      make_backend({.device = config.device, .dtype = config.dtype, .threads = 1, .kernels = config.kernels});
   const MemoryPlan plan = plan_memory(model, config, shard, *backend);
   std::printf("memory of %s on %s, %s\n%s", config.tensor_parallel == 1 ? "the run" : "each rank",
               config.device == DeviceKind::cuda ? "CUDA" : "the CPU", dtype_name(config.dtype),

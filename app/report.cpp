@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "app/output_file.h"
+#include "app/process_start.h"
 
 namespace penstock {
 
@@ -60,8 +61,13 @@ OrderedJson memory(const MemoryPlan& plan) {
             {"rope_bytes", plan.rope_bytes},
             {"activation_bytes", plan.activation_bytes},
             {"step_bytes", plan.step_bytes},
+            {"workspace_bytes", plan.workspace_bytes},
+            {"graph_bytes", plan.graph_bytes},
             {"kv_bytes", plan.kv_bytes},
-            {"total_bytes", plan.total_bytes()}}},
+            {"total_bytes", plan.total_bytes()},
+            {"left_over_bytes", plan.left_over_bytes()},
+            {"max_batch", plan.max_batch},
+            {"max_step_tokens", plan.max_step_tokens}}},
           {"peak_host_bytes", peak_host_bytes()}};
 }
 
@@ -78,6 +84,9 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
   report["device"]["busy_seconds"] = stats.busy_seconds;
   report["device"]["steps"] = stats.scheduler.steps;
   report["device"]["graphs"] = stats.graphs;
+  report["device"]["graph_bytes"] = stats.graph_bytes;
+  if (stats.first_token_at > 0)
+    report["seconds"]["process_start_to_first_token"] = stats.first_token_at - process_start_seconds();
   report["buckets"] = buckets(stats);
   report["kv"] = {{"block_size", plan.block_size},
                   {"blocks", plan.kv_blocks},
@@ -148,6 +157,10 @@ std::string format_summary(const ReportInput& input) {
                 "penstock: first token p50 %.3f s, p99 %.3f s; then a token each p50 %.1f ms, p99 %.1f ms\n",
                 stats.first_token.percentile(0.5), stats.first_token.percentile(0.99),
                 stats.per_output_token.percentile(0.5) * 1e3, stats.per_output_token.percentile(0.99) * 1e3);
+  text += line;
+  if (engine.first_token_at == 0) return text;
+  std::snprintf(line, sizeof line, "penstock: from the start of the process to the first token %.2f s\n",
+                engine.first_token_at - process_start_seconds());
   return text + line;
 }
 

@@ -148,7 +148,12 @@ void add_run_command(CLI::App& app, Command& chosen) {
   add_flags(*command, options->sampling);
   add_flags(*command, options->engine);
   add_flags(*command, options->report);
-  command->final_callback([options, &chosen] { chosen = [options] { return Run(*options).execute(); }; });
+  command->final_callback([options, &chosen] {
+    chosen = [options] {
+      options->engine.warm_up();
+      return Run(*options).execute();
+    };
+  });
 }
 
 }  // namespace penstock

@@ -146,6 +146,8 @@ struct Engine::Impl {
       (step.prefill_tokens ? stats.prefill_step_tokens : stats.decode_step_tokens) += step.tokens;
       (step.prefill_tokens ? stats.prefill_step_seconds : stats.decode_step_seconds) += done.timing.seconds;
       stats.graphs = done.timing.graphs;
+      stats.graph_bytes = done.timing.graph_bytes;
+      if (stats.first_token_at == 0 && !done.result.head.empty()) stats.first_token_at = monotonic_seconds();
     }
     StageTimer timer(times, Stage::schedule);
     scheduler.commit(done.result);

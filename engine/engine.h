@@ -32,6 +32,9 @@ struct EngineStats {
   double busy_seconds = 0;  // of the device, in steps
   double loop_seconds = 0;  // of the engine thread while it had work; idle share = 1 - busy / loop
   int64_t graphs = 0;       // captured
+  int64_t graph_bytes = 0;  // of the device's memory that they took
+  // Monotonic: when the first step with wanted logits was done. 0: not yet.
+  double first_token_at = 0;
 };
 
 class Engine {

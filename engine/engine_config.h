@@ -19,9 +19,13 @@ struct EngineConfig {
   int64_t kv_blocks = 0;              // of the pool; 0: from what memory allows
   int32_t block_size = 64;            // tokens a block: 16, 32, 64 or 128 (any >= 1 on the CPU)
   double gpu_memory_fraction = 0.92;  // of a GPU's memory that may be used
+  // max_batch and max_step_tokens are not the user's wish: the plan may take less where memory is short.
+  bool fit_batch = false;
+  bool fit_step_tokens = false;
   bool prefix_cache = true;
   int32_t steps_in_flight = 2;
   bool graphs = true;
+  KernelChoice kernels = KernelChoice::automatic;  // CUDA
   bool deterministic = false;
   bool random_weights = false;  // bench: a fixed seed instead of the folder's weights
   bool poison_memory = false;   // tests: fresh device memory holds NaN

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "kernels/device_buffer.h"
+#include "kernels/host_matrix.h"
 #include "kernels/step_view.h"
 #include "kernels/tensor.h"
 
@@ -24,106 +25,98 @@ struct Weight {
   int64_t in_features = 0;
 };
 
-// Rows of a checkpoint's matrix in host memory, as the file has them.
-struct HostMatrix {
-  const void* data = nullptr;
-  DType dtype = DType::bf16;  // f32, f16 or bf16
-  int64_t rows = 0, cols = 0;
-  int64_t row_stride = 0;  // elements
-};
-
 struct Embed {                 // out = scale · table[id]
   Tensor out;                  // [tokens, hidden]
   const Weight& table;         // [vocab of this rank, hidden]
   int64_t first_id;            // the id of the table's row 0; ids outside the table give a row of zeros
   const int32_t* last_tokens;  // [slots]
   StepView step;
-  float scale = 1;  // rounded to the activation dtype first, as Gemma does
+  float scale = 1;             // rounded to the activation dtype first, as Gemma does
 };
 
-struct Matmul {  // out = x · weightᵀ + bias (+ out)
-  Tensor out;    // [tokens, out_features]
-  Tensor x;      // [tokens, in_features]
+struct Matmul {                // out = x · weightᵀ + bias (+ out)
+  Tensor out;                  // [tokens, out_features]
+  Tensor x;                    // [tokens, in_features]
   const Weight& weight;
-  const float* bias = nullptr;  // [out_features]
-  bool accumulate = false;      // add to what out holds
+  const float* bias = nullptr; // [out_features]
+  bool accumulate = false;     // add to what out holds
 };
 
 struct RmsNorm {
-  Tensor out;           // [tokens, hidden]; may be x itself
-  Tensor x;             // [tokens, hidden]
-  const float* weight;  // [hidden]
+  Tensor out;                  // [tokens, hidden]; may be x itself
+  Tensor x;                    // [tokens, hidden]
+  const float* weight;         // [hidden]
   float eps;
 };
 
-struct AddRmsNorm {  // residual += x; out = rms_norm(residual)
-  Tensor out;        // [tokens, hidden]; may be x itself
-  Tensor residual;   // [tokens, hidden], updated
-  Tensor x;          // [tokens, hidden]
+struct AddRmsNorm {            // residual += x; out = rms_norm(residual)
+  Tensor out;                  // [tokens, hidden]; may be x itself
+  Tensor residual;             // [tokens, hidden], updated
+  Tensor x;                    // [tokens, hidden]
   const float* weight;
   float eps;
 };
 
-struct QkNormRopeStore {  // q and k: norm, rotate; k and v: into their blocks
-  Tensor qkv;             // [tokens, (heads + 2 kv_heads) head_dim]; the q part is rewritten in place
+struct QkNormRopeStore {       // q and k: norm, rotate; k and v: into their blocks
+  Tensor qkv;                  // [tokens, (heads + 2 kv_heads) head_dim]; the q part is rewritten in place
   int64_t heads;
-  const float* q_norm = nullptr;  // [head_dim], RMS norm of each head before RoPE; null: none
+  const float* q_norm = nullptr;     // [head_dim], RMS norm of each head before RoPE; null: none
   const float* k_norm = nullptr;
   float norm_eps = 0;
-  const float* rope = nullptr;  // [positions, rotary_dim]: cos of the rotary_dim/2 angles, then their sin; null: no
-                                // RoPE. A row's token at position p takes entry StepView::row_rope[row] + p. Rotates
-                                // (i, i + rotary_dim/2), as Hugging Face does, and leaves the rest of the head alone.
-  int64_t rotary_dim = 0;  // even, <= head_dim; 0: head_dim
+  const float* rope = nullptr; // [positions, rotary_dim]: cos of the rotary_dim/2 angles, then their sin; null: no RoPE.
+                               // A row's token at position p takes entry StepView::row_rope[row] + p. Rotates
+                               // (i, i + rotary_dim/2), as Hugging Face does, and leaves the rest of the head alone.
+  int64_t rotary_dim = 0;      // even, <= head_dim; 0: head_dim
   KvCache cache;
   StepView step;
 };
 
-struct PagedAttention {  // causal; every row's keys and values are in the cache, the new ones too
-  Tensor out;            // [tokens, heads head_dim]; padding tokens get zeros
-  Tensor qkv;            // as left by qk_norm_rope_store
+struct PagedAttention {        // causal; every row's keys and values are in the cache, the new ones too
+  Tensor out;                  // [tokens, heads head_dim]; padding tokens get zeros
+  Tensor qkv;                  // as left by qk_norm_rope_store
   int64_t heads;
-  float scale;         // of q·k, usually head_dim^-1/2
-  int64_t window = 0;  // a token sees itself and the window - 1 before it; 0: all
-  float soft_cap = 0;  // cap tanh(s / cap); 0: none
+  float scale;                 // of q·k, usually head_dim^-1/2
+  int64_t window = 0;          // a token sees itself and the window - 1 before it; 0: all
+  float soft_cap = 0;          // cap tanh(s / cap); 0: none
   KvCache cache;
   StepView step;
 };
 
 enum class Activation : uint8_t { silu, gelu_tanh };  // gelu_tanh: the tanh approximation (Hendrycks and Gimpel 2016)
 
-struct GatedMul {  // out = activation(gate) * up
-  Tensor out;      // [tokens, mlp]
-  Tensor gate_up;  // [tokens, 2 mlp]: gate, then up
+struct GatedMul {              // out = activation(gate) * up
+  Tensor out;                  // [tokens, mlp]
+  Tensor gate_up;              // [tokens, 2 mlp]: gate, then up
   Activation activation = Activation::silu;
 };
 
-struct GatedMatmul {            // out = activation(gate) * up, where [gate, up] = x · weightᵀ + bias
-  Tensor out;                   // [tokens, mlp]
-  Tensor gate_up;               // [tokens, 2 mlp], scratch: left undefined
-  Tensor x;                     // [tokens, in_features]
-  const Weight& weight;         // [2 mlp, in_features]
-  const float* bias = nullptr;  // [2 mlp]
+struct GatedMatmul {           // out = activation(gate) * up, where [gate, up] = x · weightᵀ + bias
+  Tensor out;                  // [tokens, mlp]
+  Tensor gate_up;              // [tokens, 2 mlp], scratch: left undefined
+  Tensor x;                    // [tokens, in_features]
+  const Weight& weight;        // [2 mlp, in_features]
+  const float* bias = nullptr; // [2 mlp]
   Activation activation = Activation::silu;
 };
 
-struct SoftCap {  // x = cap tanh(x / cap)
-  Tensor x;       // [rows, cols], f32
+struct SoftCap {               // x = cap tanh(x / cap)
+  Tensor x;                    // [rows, cols], f32
   float cap;
 };
 
 struct GatherRows {
-  Tensor out;              // [rows, hidden]
-  Tensor x;                // [tokens, hidden]
-  const int32_t* indices;  // [rows]
+  Tensor out;                  // [rows, hidden]
+  Tensor x;                    // [tokens, hidden]
+  const int32_t* indices;      // [rows]
 };
 
-struct Head {                 // for sample and score: rows of the other kind are left alone
-  Tensor logits;              // [rows, vocab], f32; not changed
-  const HeadRow* rows;        // [rows]
-  HeadResult* results;        // [rows]
-  int32_t* last_tokens;       // [slots], written by sample
-  TopLogprob* top = nullptr;  // [rows, kMaxTopLogprobs]; may be null when no row wants any
-  SlotState slots;            // what rows with HeadRow::edits are drawn by, and sample counts into
+struct Head {                  // for sample and score: rows of the other kind are left alone
+  Tensor logits;               // [rows, vocab], f32; not changed
+  const HeadRow* rows;         // [rows]
+  HeadResult* results;         // [rows]
+  int32_t* last_tokens;        // [slots], written by sample
+  TopLogprob* top = nullptr;   // [rows, kMaxTopLogprobs]; may be null when no row wants any
+  SlotState slots;             // what rows with HeadRow::edits are drawn by, and sample counts into
 };
 
 // Before a slot's first step: what its sequence has so far, and how its logits are edited.
@@ -135,11 +128,9 @@ struct PrepareSlot {
   std::span<const LogitEdit> edits;    // at most kMaxLogitEdits, ids ascending
 };
 
-struct BlockCopy {
-  int32_t from, to;
-};
+struct BlockCopy { int32_t from, to; };
 
-struct CopyBlocks {  // copy-on-write: whole blocks of one layer's K and V
+struct CopyBlocks {            // copy-on-write: whole blocks of one layer's K and V
   KvCache cache;
   std::span<const BlockCopy> copies;  // host memory
 };
@@ -148,8 +139,15 @@ struct CopyBlocks {  // copy-on-write: whole blocks of one layer's K and V
 class Moment {
  public:
   virtual ~Moment() = default;
-  virtual void wait() const = 0;                                  // until it has passed; from any thread
+  virtual void wait() const = 0;                             // until it has passed; from any thread
   virtual double seconds_since(const Moment& earlier) const = 0;  // on the device's clock; both have passed
+};
+
+// The largest step that will come: what scratch memory is sized by.
+struct StepShape {
+  int64_t tokens = 0, rows = 0;               // as in StepView
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  int64_t head_rows = 0, vocab = 0;           // of logits at once
 };
 
 // A recorded sequence of verbs over fixed buffers.
@@ -157,6 +155,7 @@ class Graph {
  public:
   virtual ~Graph() = default;
   virtual void replay() = 0;
+  virtual int64_t bytes() const = 0;  // of the device's memory
 };
 
 class Backend {
@@ -164,9 +163,9 @@ class Backend {
   virtual ~Backend() = default;
 
   // --- memory -------------------------------------------------------------------------------------------------------
-  virtual DType activation_dtype() const = 0;  // of hidden states and logits' inputs
+  virtual DType activation_dtype() const = 0;   // of hidden states and logits' inputs
   virtual DType kv_dtype() const = 0;
-  virtual int64_t memory_bytes() const = 0;          // what the device can still give now
+  virtual int64_t memory_bytes() const = 0;     // what the device can still give now
   virtual DeviceBuffer allocate(int64_t bytes) = 0;  // 128-byte aligned, contents undefined. Error(no_device) when full
   virtual void upload(void* device, const void* host, int64_t bytes) = 0;    // `host` is free on return
   virtual void download(void* host, const void* device, int64_t bytes) = 0;  // complete on return
@@ -179,15 +178,29 @@ class Backend {
   virtual void synchronize() = 0;
 
   // --- weights ------------------------------------------------------------------------------------------------------
-  // `checkpoint`: the dtype in the file; the backend chooses what it stores. store_weight may be called from several
-  // threads for different rows. weight_bytes says what allocate_weight would take.
+  // `checkpoint`: the dtype in the file; the backend chooses what it stores. weight_bytes says what allocate_weight
+  // would take. All of these and the two allocations above may be called from several threads, beside the thread of the
+  // verbs, for different rows and elements.
   virtual int64_t weight_bytes(int64_t out_features, int64_t in_features, DType checkpoint) const = 0;
   virtual Weight allocate_weight(int64_t out_features, int64_t in_features, DType checkpoint) = 0;
-  virtual void store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) = 0;
+  // The part must stay as it is until the moment that comes back has passed; before that no verb may read the weight.
+  // From staging memory, in the dtype that is stored, the copy is direct.
+  virtual std::unique_ptr<Moment> store_weight_later(Weight& weight, int64_t first_row, const HostMatrix& part) = 0;
+  virtual std::unique_ptr<Moment> store_vector_later(float* vector, std::span<const float> part) = 0;
+  void store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) {
+    store_weight_later(weight, first_row, part)->wait();
+  }
+
+  // --- scratch memory -----------------------------------------------------------------------------------------------
+  // What the verbs need for steps up to `largest` beside their operands. A backend that was not told allocates it when
+  // it is first needed.
+  virtual int64_t workspace_bytes(const StepShape& largest) const = 0;
+  virtual void reserve_workspace(const StepShape& largest) = 0;
 
   // --- graphs -------------------------------------------------------------------------------------------------------
   // `step` calls verbs on this backend. On CUDA they are captured, not run; on the CPU `step` itself is kept.
   virtual std::unique_ptr<Graph> record(std::function<void()> step) = 0;
+  virtual int64_t graph_bytes(int64_t verbs) const = 0;  // what a recorded step of so many verbs takes, at most
 
   // --- ops ----------------------------------------------------------------------------------------------------------
   virtual void embed(const Embed&) = 0;
@@ -211,17 +224,23 @@ class Backend {
 };
 
 enum class DeviceKind { cpu, cuda };
+enum class KernelChoice { automatic, generic };  // generic: none that only some GPUs can run
 
 struct BackendOptions {
   DeviceKind device = DeviceKind::cpu;
-  int index = 0;               // which GPU
-  DType dtype = DType::f32;    // f32: the reference (CPU only); bf16: the fast mode
-  int threads = 1;             // CPU: workers of this backend, the caller included
-  bool poison_memory = false;  // tests: fresh memory holds NaN
+  int index = 0;                // which GPU
+  DType dtype = DType::f32;     // f32: the reference (CPU only); bf16: the fast mode
+  int threads = 1;              // CPU: workers of this backend, the caller included
+  KernelChoice kernels = KernelChoice::automatic;
+  bool poison_memory = false;   // tests: fresh memory holds NaN
 };
 
 // Whether this build and this machine have a GPU.
 bool has_gpu();
+
+// Begins, on threads of its own, what GPU `index`'s backend takes long to start for: the driver, the device's context,
+// the library of matrix products. Returns at once and reports nothing: make_backend waits, and says what is wrong.
+void warm_up_gpu(int index);
 
 // Errors: Error(no_device) when there is no such device or this build has no support for it.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);

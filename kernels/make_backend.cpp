@@ -14,6 +14,12 @@ bool has_gpu() {
 #endif
 }
 
+void warm_up_gpu([[maybe_unused]] int index) {
+#ifdef PENSTOCK_CUDA
+  cuda::warm_up(index);
+#endif
+}
+
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   if (options.device == DeviceKind::cpu) return std::make_unique<cpu::CpuBackend>(options);
 #ifdef PENSTOCK_CUDA

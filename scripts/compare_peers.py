@@ -2,6 +2,7 @@
 """Compares Penstock with llama.cpp on this machine's CPU: the same weights, the same prompts, the two in alternation.
 
     scripts/compare_peers.py MODEL_FOLDER [--runs 5] [--threads 2] [--cache build/peers] [--penstock PATH]
+    scripts/compare_peers.py --gpu --peer vllm|transformers SHAPE …      (see scripts/compare_gpu_peers.py)
 
 Two jobs: 32 prompts of 64 random tokens with 64 new tokens each, and one prompt of 64 with 128 new tokens; greedy, no
 token stops a sequence. Each job runs in f32 and in bf16, `--runs` times on each side in turn, since the machine's own
@@ -262,6 +263,10 @@ def main():
         return llama_job(path, int(requests), int(new_tokens), int(threads))
     if sys.argv[1:2] == ["--write-gguf"]:
         return write_gguf(*sys.argv[2:])
+    if "--gpu" in sys.argv[1:]:
+        rest = [word for word in sys.argv[1:] if word != "--gpu"]
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compare_gpu_peers.py")
+        os.execv(sys.executable, [sys.executable, script, *rest])
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a folder of the Llama architecture with bf16 weights in one file")

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# From a fresh clone to completions: installs what is missing, builds, fetches a small model, runs the sample job.
+# From a fresh clone to completions: installs what is missing, builds, fetches a small model, runs the sample job; on a
+# GPU where there is one with a CUDA toolkit.
 #   scripts/quickstart.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
 need "${build_packages[@]}"
 scripts/build.sh release penstock > build.log 2>&1 || { tail -n 40 build.log >&2; exit 70; }
+grep 'CPU only' build.log >&2 || true  # where CMake says why
 rm -f build.log
 scripts/fetch_model.sh models/smollm2
 

@@ -1,6 +1,7 @@
 // How a device's memory is divided, decided before anything large is allocated (design.md §5). Bytes are of one rank.
 #pragma once
 #include <cstdint>
+#include <exception>
 #include <string>
 
 #include "engine/engine_config.h"
@@ -17,6 +18,9 @@ struct MemoryPlan {
   int64_t rope_bytes = 0;        // table of cos and sin
   int64_t activation_bytes = 0;  // of max_step_tokens, and the head's rows
   int64_t step_bytes = 0;        // uploaded step buffers, results and the state of slots
+  int64_t workspace_bytes = 0;   // scratch memory of the verbs
+  int64_t graph_bytes = 0;       // reserved: graphs are captured when a step first needs them
+  int64_t num_graphs = 0;        // of one each bucket
   int64_t kv_bytes = 0;          // of all layers
   int64_t kv_block_bytes = 0;    // of one block in all layers
   int64_t kv_blocks = 0;
@@ -26,18 +30,27 @@ struct MemoryPlan {
   int32_t max_step_tokens = 0;
   int64_t vocab = 0;
 
-  int64_t total_bytes() const { return weight_bytes + rope_bytes + activation_bytes + step_bytes + kv_bytes; }
+  int64_t total_bytes() const {
+    return weight_bytes + rope_bytes + activation_bytes + step_bytes + workspace_bytes + graph_bytes + kv_bytes;
+  }
+  int64_t left_over_bytes() const { return available_bytes - total_bytes(); }
 };
 
-// Divides what `backend` can give now. Errors: Error(no_device) with the plan that did not fit.
+// Divides what `backend` can give now. With config.fit_batch, and fit_step_tokens, a step shrinks until what it
+// needs leaves room for the pool. Errors: Error(no_device) with the plan that did not fit.
 MemoryPlan plan_memory(const ModelConfig& model, const EngineConfig& config, const ShardPlan& shard,
                        const Backend& backend);
 
 // The step buffers that the plan pays for, and how many rows of logits exist at once.
 StepCapacity step_capacity(const MemoryPlan& plan);
 int64_t head_rows_at_once(int32_t max_batch);
+StepShape largest_step(const ModelConfig& model, const MemoryPlan& plan, const ShardPlan& shard);
 
 // The plan as a small table for people.
 std::string format_memory_plan(const MemoryPlan& plan);
+
+// `error`, with the plan in its message when it is Error(no_device): memory ran out although the plan fitted, because
+// somebody else took some, or an estimate was too low.
+std::exception_ptr explained_by(std::exception_ptr error, const MemoryPlan& plan);
 
 }  // namespace penstock

@@ -34,13 +34,17 @@ ModelRunner::ModelRunner(const ModelConfig& model, const EngineConfig& config, c
       times_(times),
       trunk_buckets_(graph_buckets(plan.max_step_tokens)),
       head_buckets_(graph_buckets(head_rows_at_once(plan.max_batch))),
-      weights_(weights_for(model, config, shard, files, backend, threads, times)),
+      loading_(std::async(
+          std::launch::async,
+          [&, files, threads] { return weights_for(model, config, shard, files, backend, threads, times); })),
       rope_(upload_rope(model, plan, backend)),
       activations_(model, shard, backend, plan.max_step_tokens, head_rows_at_once(plan.max_batch)),
       kv_(model, shard, backend, plan.kv_blocks, plan.block_size),
       buffers_(step_capacity(plan), backend, config.steps_in_flight),
+      weights_(loading_.get()),
       decoder_(model, shard, weights_, RopeLayout(model, plan.max_context), rope_.as<float>(), activations_, backend,
                communicator) {
+  backend.reserve_workspace(largest_step(model, plan, shard));
   const int64_t row_bytes = sizeof(HeadResult) + kMaxTopLogprobs * sizeof(TopLogprob);
   for (int i = 0; i < config.steps_in_flight; ++i)
     results_.push_back(backend.allocate_staging(step_capacity(plan).head_rows * row_bytes));
@@ -66,6 +70,7 @@ ModelRunner::Step ModelRunner::start(const StepPlan& plan) {
   download_results(plan, step);
   step.downloaded = backend_.mark();
   step.graphs = graphs_;
+  step.graph_bytes = graph_bytes_;
   return step;
 }
 
@@ -74,7 +79,8 @@ StepResult ModelRunner::finish(const Step& step, Timing& timing) {
   timing = {.bucket = step.bucket,
             .seconds = step.end->seconds_since(*step.begin),
             .head_seconds = step.end->seconds_since(*step.head_begin),
-            .graphs = step.graphs};
+            .graphs = step.graphs,
+            .graph_bytes = step.graph_bytes};
   StepResult result{.id = step.id, .head = std::vector<HeadResult>(step.wanted), .top = {}};
   const int64_t head_bytes = step.wanted * static_cast<int64_t>(sizeof(HeadResult));
   if (step.wanted > 0) std::memcpy(result.head.data(), step.results, head_bytes);
@@ -138,6 +144,7 @@ void ModelRunner::run(Recorded& recorded, const std::function<void()>& verbs) {
     StageTimer timer(times_, Stage::capture_graphs);
     recorded.graph = backend_.record(verbs);
     ++graphs_;
+    graph_bytes_ += recorded.graph->bytes();
   }
   recorded.graph->replay();
 }

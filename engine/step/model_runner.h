@@ -1,6 +1,7 @@
 // Runs steps on one rank: the model's weights, its KV and its graphs.
 #pragma once
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <vector>
@@ -27,13 +28,13 @@ class ModelRunner {
     int64_t bucket = 0;
     double seconds = 0;  // trunk and head
     double head_seconds = 0;
-    int64_t graphs = 0;  // captured so far
+    int64_t graphs = 0, graph_bytes = 0;  // captured so far
   };
 
   // A step that was started. Not to outlive its runner.
   struct Step {
     uint64_t id = 0;
-    int64_t bucket = 0, wanted = 0, graphs = 0;
+    int64_t bucket = 0, wanted = 0, graphs = 0, graph_bytes = 0;
     bool wants_top = false;
     std::unique_ptr<Moment> begin, head_begin, end, downloaded;
     const char* results = nullptr;  // [wanted] HeadResult, then TopLogprob: staging memory that a later step will use
@@ -65,17 +66,18 @@ class ModelRunner {
   Backend& backend_;
   StageTimes& times_;
   std::vector<int64_t> trunk_buckets_, head_buckets_;
-  Weights weights_;
+  std::future<Weights> loading_;  // while what stands before weights_ is made
   DeviceBuffer rope_;
   ActivationBuffers activations_;
   KvPool kv_;
   StepBuffers buffers_;
+  Weights weights_;
   Decoder decoder_;
   std::vector<DeviceBuffer> results_;  // staging, taken in turn
   size_t next_results_ = 0;
   std::map<int64_t, Recorded> trunk_graphs_;                     // by bucket
   std::map<std::pair<int64_t, int64_t>, Recorded> head_graphs_;  // by first row and bucket
-  int64_t graphs_ = 0;                                           // recorded so far
+  int64_t graphs_ = 0, graph_bytes_ = 0;                         // recorded so far
 };
 
 }  // namespace penstock

@@ -82,11 +82,12 @@ struct RankGroup::Impl {
     return std::max(1, config.threads * (rank + 1) / n - config.threads * rank / n);
   }
 
+  // Of a rank, once there is a plan.
   void fail(std::exception_ptr error) {
     {
       std::lock_guard lock(failure_mutex);
       if (failure) return;
-      failure = error;
+      failure = explained_by(error, plan);
     }
     for (auto& communicator : communicators) communicator->abort();
     started.close();
@@ -137,6 +138,7 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
                                              .index = r,
                                              .dtype = config.dtype,
                                              .threads = group.threads_of(r),
+                                             .kernels = config.kernels,
                                              .poison_memory = config.poison_memory});
     }
     group.plan = plan_memory(model, group.config, *group.ranks[0].shard, *group.ranks[0].backend);

@@ -57,6 +57,7 @@ class Side {
         backend_(make_backend({.device = config.device,
                                .dtype = config.dtype,
                                .threads = std::max(1, config.threads),
+                               .kernels = config.kernels,
                                .poison_memory = config.poison_memory})),
         communicators_(make_thread_communicators(1)),
         runner_(model, config_, plan_memory(model, config_, shard_, *backend_), shard_, files,
@@ -85,6 +86,7 @@ EngineConfig narrowed(const EngineConfig& config, int64_t context) {
   narrow.tensor_parallel = 1;
   narrow.max_batch = 32;  // also the rows of logits that exist at once
   narrow.max_step_tokens = static_cast<int32_t>(kSequences * kPrefill);
+  narrow.fit_batch = narrow.fit_step_tokens = false;
   narrow.max_context = static_cast<int32_t>(context);
   narrow.kv_blocks = kSequences * ((context + config.block_size - 1) / config.block_size);
   narrow.graphs = false;

@@ -14,6 +14,7 @@ class RecordedStep : public Graph {
  public:
   explicit RecordedStep(std::function<void()> step) : step_(std::move(step)) {}
   void replay() override { step_(); }
+  int64_t bytes() const override { return 0; }
 
  private:
   std::function<void()> step_;
@@ -89,8 +90,14 @@ Weight CpuBackend::allocate_weight(int64_t out_features, int64_t in_features, DT
           .in_features = in_features};
 }
 
-void CpuBackend::store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) {
+std::unique_ptr<Moment> CpuBackend::store_weight_later(Weight& weight, int64_t first_row, const HostMatrix& part) {
   pack_rows(weight, first_row, part);
+  return mark();
+}
+
+std::unique_ptr<Moment> CpuBackend::store_vector_later(float* vector, std::span<const float> part) {
+  upload(vector, part.data(), static_cast<int64_t>(part.size_bytes()));
+  return mark();
 }
 
 // --- graphs ---------------------------------------------------------------------------------------------------------

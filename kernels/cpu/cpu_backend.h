@@ -25,9 +25,14 @@ class CpuBackend : public Backend {
 
   int64_t weight_bytes(int64_t out_features, int64_t in_features, DType checkpoint) const override;
   Weight allocate_weight(int64_t out_features, int64_t in_features, DType checkpoint) override;
-  void store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) override;
+  std::unique_ptr<Moment> store_weight_later(Weight& weight, int64_t first_row, const HostMatrix& part) override;
+  std::unique_ptr<Moment> store_vector_later(float* vector, std::span<const float> part) override;
+
+  int64_t workspace_bytes(const StepShape&) const override { return 0; }  // on the threads' stacks and heaps
+  void reserve_workspace(const StepShape&) override {}
 
   std::unique_ptr<Graph> record(std::function<void()> step) override;
+  int64_t graph_bytes(int64_t) const override { return 0; }
 
   void embed(const Embed&) override;
   void matmul(const Matmul&) override;

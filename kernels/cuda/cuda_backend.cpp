@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/cublaslt.h"
+#include "kernels/cuda/event_moment.h"
 #include "kernels/cuda/make_cuda_backend.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/paged_attention.h"
@@ -14,42 +17,36 @@
 namespace penstock::cuda {
 namespace {
 
+int64_t free_bytes() {
+  size_t available = 0, total = 0;
+  PENSTOCK_CUDA(cudaMemGetInfo(&available, &total));
+  return static_cast<int64_t>(available);
+}
+
 class CapturedStep : public Graph {
  public:
   CapturedStep(cudaGraph_t graph, cudaStream_t stream, std::optional<AttentionPlanKey>& planned)
       : stream_(stream), planned_(planned) {
-    const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
+    const int64_t before = free_bytes();
+    cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
     cudaGraphDestroy(graph);
+    if (status == cudaSuccess) status = cudaGraphUpload(executable_, stream);
+    if (status != cudaSuccess && executable_) cudaGraphExecDestroy(executable_);
     check(status, "cudaGraphInstantiate");
+    bytes_ = std::max<int64_t>(0, before - free_bytes());
   }
   ~CapturedStep() override { cudaGraphExecDestroy(executable_); }
   void replay() override {
     planned_.reset();
     PENSTOCK_CUDA(cudaGraphLaunch(executable_, stream_));
   }
+  int64_t bytes() const override { return bytes_; }
 
  private:
+  int64_t bytes_ = 0;
   cudaStream_t stream_;
   std::optional<AttentionPlanKey>& planned_;  // the backend's: the graph plans for itself, in the same memory
   cudaGraphExec_t executable_ = nullptr;
-};
-
-class EventMoment : public Moment {
- public:
-  explicit EventMoment(cudaStream_t stream) {
-    PENSTOCK_CUDA(cudaEventCreate(&event_));
-    PENSTOCK_CUDA(cudaEventRecord(event_, stream));
-  }
-  ~EventMoment() override { cudaEventDestroy(event_); }
-  void wait() const override { PENSTOCK_CUDA(cudaEventSynchronize(event_)); }
-  double seconds_since(const Moment& earlier) const override {
-    float milliseconds = 0;
-    PENSTOCK_CUDA(cudaEventElapsedTime(&milliseconds, static_cast<const EventMoment&>(earlier).event_, event_));
-    return milliseconds * 1e-3;
-  }
-
- private:
-  cudaEvent_t event_ = nullptr;
 };
 
 // Chooses the device before the members that live on it are made.
@@ -73,20 +70,38 @@ bool has_gpu() {
   return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
 }
 
+// Whatever fails here fails again, and is reported, when the backend is made.
+void warm_up(int index) {
+  std::thread([index] {
+    if (cudaSetDevice(index) == cudaSuccess) cudaFree(nullptr);
+    cudaGetLastError();
+  }).detach();
+  std::thread([] {
+    if (!has_gpu()) return;  // a run on the CPU does not pay for the library
+    try {
+      cublaslt();
+    } catch (const Error&) {
+    }
+  }).detach();
+}
+
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
   return std::make_unique<CudaBackend>(options);
 }
 
 CudaBackend::CudaBackend(const BackendOptions& options)
-    : index_(select_device(options)), poison_memory_(options.poison_memory) {
+    : index_(select_device(options)), kernels_(options.kernels), poison_memory_(options.poison_memory) {
   int lowest = 0, highest = 0;
   PENSTOCK_CUDA(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
   PENSTOCK_CUDA(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, highest));
+  PENSTOCK_CUDA(cudaStreamCreateWithPriority(&weight_stream_, cudaStreamNonBlocking, lowest));
 }
 
 CudaBackend::~CudaBackend() {
-  cudaStreamSynchronize(stream_);
-  cudaStreamDestroy(stream_);
+  for (cudaStream_t stream : {stream_, weight_stream_}) {
+    cudaStreamSynchronize(stream);
+    cudaStreamDestroy(stream);
+  }
 }
 
 cudaStream_t CudaBackend::stream() const {
@@ -97,10 +112,8 @@ cudaStream_t CudaBackend::stream() const {
 // --- memory ---------------------------------------------------------------------------------------------------------
 
 int64_t CudaBackend::memory_bytes() const {
-  size_t available = 0, total = 0;
   PENSTOCK_CUDA(cudaSetDevice(index_));
-  PENSTOCK_CUDA(cudaMemGetInfo(&available, &total));
-  return static_cast<int64_t>(available);
+  return free_bytes();
 }
 
 DeviceBuffer CudaBackend::allocate(int64_t bytes) {
@@ -154,42 +167,6 @@ void* CudaBackend::reserve(Workspace& workspace, int64_t bytes) {
   return workspace.back().data();
 }
 
-// --- weights --------------------------------------------------------------------------------------------------------
-
-int64_t CudaBackend::weight_bytes(int64_t out_features, int64_t in_features, DType) const {
-  return out_features * in_features * dtype_bytes(DType::bf16);
-}
-
-Weight CudaBackend::allocate_weight(int64_t out_features, int64_t in_features, DType checkpoint) {
-  return {.storage = allocate(weight_bytes(out_features, in_features, checkpoint)),
-          .dtype = DType::bf16,
-          .out_features = out_features,
-          .in_features = in_features};
-}
-
-// Each calling thread copies on its own stream.
-void CudaBackend::store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) {
-  if (part.cols != weight.in_features || first_row < 0 || first_row + part.rows > weight.out_features)
-    throw Error(ExitCode::internal, "store_weight: the part does not lie in the weight");
-  PENSTOCK_CUDA(cudaSetDevice(index_));
-  std::vector<uint16_t> converted;
-  const void* from = part.data;
-  int64_t stride = part.row_stride;
-  if (part.dtype != DType::bf16) {
-    converted.reserve(static_cast<size_t>(part.rows * part.cols));
-    for (int64_t r = 0; r < part.rows; ++r)
-      for (int64_t c = 0; c < part.cols; ++c)
-        converted.push_back(f32_to_bf16(element_to_f32(part.data, part.dtype, r * part.row_stride + c)));
-    from = converted.data();
-    stride = part.cols;
-  }
-  const auto width = static_cast<size_t>(part.cols) * 2;
-  PENSTOCK_CUDA(cudaMemcpy2DAsync(weight.storage.as<uint16_t>() + first_row * part.cols, width, from,
-                                  static_cast<size_t>(stride) * 2, width, static_cast<size_t>(part.rows),
-                                  cudaMemcpyHostToDevice, cudaStreamPerThread));
-  PENSTOCK_CUDA(cudaStreamSynchronize(cudaStreamPerThread));
-}
-
 // --- graphs ---------------------------------------------------------------------------------------------------------
 
 // While the stream is captured it cannot be waited for, but what came before the capture can.
@@ -220,6 +197,9 @@ std::unique_ptr<Graph> CudaBackend::record(std::function<void()> step) {
   return std::make_unique<CapturedStep>(graph, stream_, planned_);
 }
 
+// An estimate on the high side; the report says what the captured ones took.
+int64_t CudaBackend::graph_bytes(int64_t verbs) const { return verbs * (int64_t{16} << 10); }
+
 // --- ops ------------------------------------------------------------------------------------------------------------
 
 void CudaBackend::embed(const Embed& op) {
@@ -230,7 +210,7 @@ void CudaBackend::embed(const Embed& op) {
 void CudaBackend::matmul(const Matmul& op) {
   check(op, DType::bf16);
   const cudaStream_t on = stream();
-  if (is_skinny(op)) return skinny_matmul(op, on);
+  if (takes_hopper_kernels() && is_skinny(op)) return skinny_matmul(op, on);
   matmuls_.run(op, reserve(workspace_, Matmuls::kWorkspaceBytes), on, [this] { finish_work(); });
 }
 
@@ -269,7 +249,7 @@ void CudaBackend::gated_matmul(const GatedMatmul& op) {
   const Matmul product{op.gate_up, op.x, op.weight, op.bias};
   check(product, DType::bf16);
   check(GatedMul{op.out, op.gate_up, op.activation}, DType::bf16);
-  if (!is_skinny(product)) return Backend::gated_matmul(op);
+  if (!takes_hopper_kernels() || !is_skinny(product)) return Backend::gated_matmul(op);
   skinny_gated_matmul(op, stream());
 }
 
@@ -285,12 +265,14 @@ void CudaBackend::gather_rows(const GatherRows& op) {
 
 void CudaBackend::sample(const Head& op) {
   check(op);
+  if (takes_hopper_kernels() && fits_cluster(op)) return sample_in_clusters(op, stream());
   const int64_t bytes = sample_workspace_bytes(op.logits.rows, op.logits.cols);
   cuda::sample(op, reserve(workspace_, bytes), bytes, stream());
 }
 
 void CudaBackend::score(const Head& op) {
   check(op);
+  if (takes_hopper_kernels() && fits_cluster(op)) return score_in_clusters(op, stream());
   const int64_t bytes = sample_workspace_bytes(op.logits.rows, op.logits.cols);
   cuda::score(op, reserve(workspace_, bytes), bytes, stream());
 }

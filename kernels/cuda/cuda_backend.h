@@ -1,4 +1,4 @@
-// One GPU: everything is enqueued on one stream of the highest priority.
+// One GPU: the verbs are enqueued on one stream of the highest priority, weights on another.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -31,9 +31,14 @@ class CudaBackend : public Backend {
 
   int64_t weight_bytes(int64_t out_features, int64_t in_features, DType checkpoint) const override;
   Weight allocate_weight(int64_t out_features, int64_t in_features, DType checkpoint) override;
-  void store_weight(Weight& weight, int64_t first_row, const HostMatrix& part) override;
+  std::unique_ptr<Moment> store_weight_later(Weight& weight, int64_t first_row, const HostMatrix& part) override;
+  std::unique_ptr<Moment> store_vector_later(float* vector, std::span<const float> part) override;
+
+  int64_t workspace_bytes(const StepShape& largest) const override;
+  void reserve_workspace(const StepShape& largest) override;
 
   std::unique_ptr<Graph> record(std::function<void()> step) override;
+  int64_t graph_bytes(int64_t verbs) const override;
 
   void embed(const Embed&) override;
   void matmul(const Matmul&) override;
@@ -57,10 +62,12 @@ class CudaBackend : public Backend {
   using Workspace = std::vector<DeviceBuffer>;
   void* reserve(Workspace& workspace, int64_t bytes);
   void finish_work();  // waits for all that is enqueued
+  bool takes_hopper_kernels() const { return kernels_ == KernelChoice::automatic; }  // where the GPU has what they need
 
   int index_;
+  KernelChoice kernels_;
   bool poison_memory_;
-  cudaStream_t stream_ = nullptr;
+  cudaStream_t stream_ = nullptr, weight_stream_ = nullptr;
   Matmuls matmuls_;
   Workspace workspace_, attention_workspace_;
   // What the attention workspace has a plan for: until something is uploaded, and not beyond a graph.

@@ -8,6 +8,9 @@ namespace penstock::cuda {
 
 bool has_gpu();
 
+// As warm_up_gpu.
+void warm_up(int index);
+
 // Errors: Error(no_device) without a driver or GPU options.index, Error(usage) for a dtype other than bf16.
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
 

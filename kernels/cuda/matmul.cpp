@@ -18,8 +18,9 @@ constexpr int64_t kFlushBytes = int64_t{96} << 20;  // read between calls, so th
 constexpr int64_t kFlushBelow = 1024;               // tokens; above, arithmetic decides
 
 void check(cublasStatus_t status, const char* what) {
-  if (status != CUBLAS_STATUS_SUCCESS)
-    throw Error(ExitCode::internal, std::string(what) + ": " + cublaslt().status_name(status));
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  const ExitCode code = status == CUBLAS_STATUS_ALLOC_FAILED ? ExitCode::no_device : ExitCode::internal;
+  throw Error(code, std::string(what) + ": " + cublaslt().status_name(status));
 }
 #define PENSTOCK_CUBLAS(call) check((call), #call)
 

@@ -113,7 +113,6 @@ int64_t sample_workspace_bytes(int64_t rows, int64_t vocab) { return blocks_for(
 
 void sample(const Head& op, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
   if (op.logits.rows == 0) return;
-  if (fits_cluster(op)) return sample_in_clusters(op, stream);
   if (workspace_bytes < sample_workspace_bytes(op.logits.rows, op.logits.cols))
     throw Error(ExitCode::internal, "sample: the workspace is too small");
   launch(sample_kernel, dim3(static_cast<unsigned>(blocks_for(op.logits.rows))), dim3(kRowThreads), 0, stream,
@@ -122,7 +121,6 @@ void sample(const Head& op, void* workspace, int64_t workspace_bytes, cudaStream
 
 void score(const Head& op, void* workspace, int64_t, cudaStream_t stream) {
   if (op.logits.rows == 0) return;
-  if (fits_cluster(op)) return score_in_clusters(op, stream);
   launch(score_kernel, dim3(static_cast<unsigned>(blocks_for(op.logits.rows))), dim3(kRowThreads), 0, stream,
          rows_of(op, workspace));
 }

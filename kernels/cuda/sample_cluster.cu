@@ -113,6 +113,7 @@ __global__ void __launch_bounds__(kClusterThreads, kBlocksPerSm) cluster_kernel(
 
 template <bool kScore>
 void run(const Head& op, cudaStream_t stream) {
+  if (op.logits.rows == 0) return;
   const HeadRows rows = rows_of(op, nullptr);
   const bool aligned = rows.stride % 4 == 0 && reinterpret_cast<uintptr_t>(rows.logits) % 16 == 0;
   launch_clusters(cluster_kernel<kScore>, kClusterBlocks, dim3(rows.rows * kClusterBlocks), dim3(kClusterThreads),

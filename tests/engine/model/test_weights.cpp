@@ -1,5 +1,6 @@
 #include "engine/model/weights.h"
 
+#include <filesystem>
 #include <functional>
 #include <map>
 
@@ -189,6 +190,61 @@ TEST_CASE("A tied model may carry an equal lm_head, and old files their inverse 
   auto backend = make_backend({});
   const Weights weights = load(folder, small_model(true), *backend);
   CHECK(&weights.head() == &weights.embedding);
+}
+
+TEST_CASE(
+    "A file that shrinks while it is read is exit code 74, for one thread and for many, and nobody waits for ever") {
+  ModelConfig model = small_model(false);
+  model.mlp = 3000, model.hidden = 1000, model.head_dim = 2;  // several pieces
+  Checkpoint checkpoint = small_checkpoint(false);
+  const auto resize = [&](const std::string& name, std::vector<int64_t> shape) {
+    int64_t count = 1;
+    for (int64_t size : shape) count *= size;
+    checkpoint[name] = {std::move(shape), std::vector<float>(count, 1)};
+  };
+  const std::string layer = "model.layers.0.", attention = layer + "self_attn.", mlp = layer + "mlp.";
+  for (const std::string& norm :
+       {layer + "input_layernorm", layer + "post_attention_layernorm", std::string("model.norm")})
+    resize(norm + ".weight", {1000});
+  for (const char* name : {"model.embed_tokens.weight", "lm_head.weight"}) resize(name, {5, 1000});
+  resize(attention + "q_proj.weight", {4, 1000}), resize(attention + "k_proj.weight", {2, 1000});
+  resize(attention + "v_proj.weight", {2, 1000}), resize(attention + "o_proj.weight", {1000, 4});
+  resize(mlp + "gate_proj.weight", {3000, 1000}), resize(mlp + "up_proj.weight", {3000, 1000});
+  resize(mlp + "down_proj.weight", {1000, 3000});
+  TempFolder folder;
+  write(folder, checkpoint, "BF16");
+  const SafetensorsFolder files(folder.path());
+  const std::string path = folder.path() + "/model.safetensors";
+  const auto whole = static_cast<int64_t>(std::filesystem::file_size(path));
+  auto backend = make_backend({});
+  for (int threads : {1, 4, 16})
+    for (int64_t left : {whole - 1, whole / 2, int64_t{0}}) {
+      std::filesystem::resize_file(path, static_cast<uintmax_t>(left));  // after it was opened
+      INFO(threads << " threads, " << left << " bytes left");
+      try {
+        load_weights(files, model, ShardPlan(model, 0, 1), *backend, threads);
+        FAIL("accepted");
+      } catch (const Error& error) {
+        CHECK(error.code() == ExitCode::io);
+        CHECK_THAT(error.what(), ContainsSubstring("model.safetensors: ends at byte"));
+      }
+    }
+}
+
+TEST_CASE("bf16 mode rounds F32 and F16 checkpoints to nearest even") {
+  const std::string dtype = GENERATE("F32", "F16");
+  Checkpoint checkpoint = small_checkpoint(true);
+  TempFolder folder;
+  write(folder, checkpoint, dtype);
+  auto backend = make_backend({.dtype = DType::bf16});
+  const int rank = GENERATE(0, 1);
+  const Weights weights = load(folder, small_model(true), *backend, rank, 2);
+  std::vector<float> expected;
+  const std::vector<float>& down = checkpoint.at("model.layers.0.mlp.down_proj.weight").values;
+  for (int row = 0; row < 4; ++row)
+    for (int column = 0; column < 3; ++column)
+      expected.push_back(bf16_to_f32(f32_to_bf16(down[row * 6 + rank * 3 + column])));
+  CHECK(matrix_of(weights.layers[0].down, *backend) == expected);
 }
 
 TEST_CASE("Memory is planned for what is read") {

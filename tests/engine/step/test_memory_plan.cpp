@@ -1,4 +1,5 @@
 #include "engine/model/weights.h"
+#include "engine/step/graph_buckets.h"
 #include "engine/step/memory_plan.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "tests/support/catch.h"
@@ -11,6 +12,8 @@ class SmallBackend : public cpu::CpuBackend {
  public:
   explicit SmallBackend(int64_t bytes, DType dtype = DType::f32) : CpuBackend({.dtype = dtype}), bytes_(bytes) {}
   int64_t memory_bytes() const override { return bytes_; }
+  int64_t workspace_bytes(const StepShape& largest) const override { return 1000 + 10 * largest.tokens; }
+  int64_t graph_bytes(int64_t verbs) const override { return 100 * verbs; }
 
  private:
   int64_t bytes_;
@@ -62,6 +65,55 @@ TEST_CASE("What does not fit is exit code 69, with the plan in the message") {
                                    ContainsSubstring("of " + std::to_string(bytes >> 20) + " MiB available"));
     }
   }
+}
+
+TEST_CASE("Scratch memory and graphs are paid for, and the parts add up") {
+  const MemoryPlan p = plan({.max_batch = 4, .max_step_tokens = 64}, kGiB);
+  CHECK(p.workspace_bytes == 1000 + 10 * 64);
+  CHECK(p.num_graphs == static_cast<int64_t>(graph_buckets(64).size() + graph_buckets(head_rows_at_once(4)).size()));
+  CHECK(p.graph_bytes > p.num_graphs * 100);
+  CHECK(p.total_bytes() == p.weight_bytes + p.rope_bytes + p.activation_bytes + p.step_bytes + p.workspace_bytes +
+                               p.graph_bytes + p.kv_bytes);
+  CHECK(p.left_over_bytes() == kGiB - p.total_bytes());
+  CHECK(plan({.max_batch = 4, .graphs = false}, kGiB).graph_bytes == 0);
+  for (const char* name : {"workspace", "graphs", "left over"})
+    CHECK_THAT(format_memory_plan(p), ContainsSubstring(name));
+}
+
+TEST_CASE("A step that the user did not ask for shrinks until the pool has room") {
+  const EngineConfig wish = {.max_batch = 1024, .max_step_tokens = 8192};
+  EngineConfig free = wish;
+  free.fit_batch = free.fit_step_tokens = true;
+  const MemoryPlan roomy = plan(free, 8 * kGiB);
+  CHECK(roomy.max_batch == 1024);
+  CHECK(roomy.max_step_tokens == 8192);
+  const int64_t bytes = plan(wish, kGiB).total_bytes() - plan(wish, kGiB).kv_bytes + (1 << 20);
+  const MemoryPlan tight = plan(free, bytes);
+  CHECK(tight.max_batch < 1024);
+  CHECK(tight.max_step_tokens < 8192);
+  CHECK(tight.max_step_tokens >= tight.max_batch);
+  CHECK(tight.kv_bytes > plan(wish, bytes).kv_bytes);
+  EngineConfig tokens_only = wish;
+  tokens_only.fit_step_tokens = true;
+  const MemoryPlan kept = plan(tokens_only, bytes);
+  CHECK(kept.max_batch == 1024);
+  CHECK(kept.max_step_tokens >= 1024);
+  CHECK(kept.max_step_tokens < 8192);
+}
+
+TEST_CASE("Memory that runs out after planning is explained by the plan, other errors stay as they are") {
+  const MemoryPlan p = plan({.max_batch = 4}, kGiB);
+  const auto explained = [&](const auto& error) {
+    try {
+      std::rethrow_exception(explained_by(std::make_exception_ptr(error), p));
+    } catch (const std::exception& e) {
+      return std::string(e.what());
+    }
+  };
+  CHECK_THAT(explained(Error(ExitCode::no_device, "cannot allocate")),
+             ContainsSubstring("cannot allocate\n") && ContainsSubstring(format_memory_plan(p)));
+  CHECK(explained(Error(ExitCode::io, "cannot read")) == "cannot read");
+  CHECK(explained(std::runtime_error("other")) == "other");
 }
 
 TEST_CASE("Ranks divide weights, keys and the host's memory") {
