@@ -45,8 +45,9 @@ __global__ void __launch_bounds__(kThreads)
 
 __device__ float activate(float x, Activation activation) {
   if (activation == Activation::silu) return x / (1 + __expf(-x));
-  constexpr float kSqrt2OverPi = 0.7978845608f;
-  return 0.5f * x * (1 + tanhf(kSqrt2OverPi * (x + 0.044715f * x * x * x)));
+  // x (1 + tanh(u)) / 2 = x / (1 + exp(-2 u)), which does not cancel where tanh is near -1.
+  constexpr float kTwoSqrt2OverPi = 1.5957691216f;
+  return x / (1 + __expf(-kTwoSqrt2OverPi * (x + 0.044715f * x * x * x)));
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -152,6 +153,7 @@ void soft_cap(const SoftCap& op, cudaStream_t stream) {
 
 void copy_blocks(const CopyBlocks& op, cudaStream_t stream) {
   const KvCache& cache = op.cache;
+  if (cache.dtype != DType::bf16) throw Error(ExitCode::internal, "copy_blocks: the cache is not bf16");
   const int64_t vectors = eights(cache.kv_heads * cache.block_size * cache.head_dim, "copy_blocks: a block");
   for (size_t first = 0; first < op.copies.size(); first += CopyBatch::kSize) {
     const auto part = op.copies.subspan(first, std::min<size_t>(CopyBatch::kSize, op.copies.size() - first));
