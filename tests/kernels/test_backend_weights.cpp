@@ -22,6 +22,7 @@ struct Product {
   int64_t rows, out_features, in_features, x_stride, out_stride;
   DType out_dtype;
   std::vector<float> x, w, bias;
+  std::vector<Expected> sums;  // [rows, out_stride]
   Weight weight;
 
   Product(Backend& backend, int64_t rows, int64_t out_features, int64_t in_features, DType out_dtype)
@@ -51,28 +52,35 @@ struct Product {
     return out.download();
   }
 
-  // Rounds a bias and what out held on the way, where out is bf16: they may be added one after the other.
-  std::string check(const std::vector<float>& got, bool with_bias, bool accumulate,
-                    const std::vector<float>& before) const {
-    const bool rounds = out_dtype == DType::bf16;
-    std::vector<Expected> want(got.size());
+  // A bias and what out held may be added one after the other, and out rounded each time.
+  std::string check(const std::vector<float>& got, bool with_bias, bool accumulate, const std::vector<float>& before) {
+    if (sums.empty()) sums = sums_in_double();
+    const double rounds = out_dtype == DType::bf16 ? kBf16Roundoff : 0;
+    std::vector<Expected> want = sums;
     for (int64_t row = 0; row < rows; ++row)
       for (int64_t column = 0; column < out_stride; ++column) {
         const int64_t at = row * out_stride + column;
-        Expected& e = want[at];
         if (column >= out_features) {  // not the product's
           if (got[at] != before[at]) return "what lies between rows was written to";
-          e.add(before[at]);
+          want[at].add(before[at]);
           continue;
         }
-        for (int64_t k = 0; k < in_features; ++k) e.add(double{x[row * x_stride + k]} * w[column * in_features + k]);
         for (double added : {with_bias ? double{bias[column]} : 0, accumulate ? double{before[at]} : 0})
-          e.add(added), e.slack += (rounds ? kBf16Roundoff : 0) * std::abs(added);
+          want[at].add(added), want[at].slack += rounds * std::abs(added);
       }
-    return difference(got, want, rounding(), rounds ? kBf16Roundoff : 0);
+    return difference(got, want, rounding(), rounds);
   }
 
  private:
+  std::vector<Expected> sums_in_double() const {
+    std::vector<Expected> result(rows * out_stride);
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t column = 0; column < out_features; ++column)
+        for (int64_t k = 0; k < in_features; ++k)
+          result[row * out_stride + column].add(double{x[row * x_stride + k]} * w[column * in_features + k]);
+    return result;
+  }
+
   // One chain of f32 sums rounds in_features times by half an ulp. Tensor cores add eight products or more at a time,
   // and cut off: an ulp of the magnitude, and one where partial sums meet.
   double rounding() const {
