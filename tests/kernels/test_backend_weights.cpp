@@ -12,7 +12,7 @@ Weight stored_weight(Backend& backend, const std::vector<float>& values, int64_t
   const int64_t half = out_features / 2;
   std::vector<uint16_t> bits(values.size());
   std::ranges::transform(values, bits.begin(), f32_to_bf16);
-  backend.store_weight(weight, 0, {bits.data(), DType::bf16, half, in_features, in_features});
+  if (half > 0) backend.store_weight(weight, 0, {bits.data(), DType::bf16, half, in_features, in_features});
   backend.store_weight(weight, half,
                        {&values[half * in_features], DType::f32, out_features - half, in_features, in_features});
   return weight;

@@ -106,7 +106,7 @@ TEST_CASE("equal logits at a filter's border: the lower ids stay") {
   check_frequencies(ties, {.temperature = 1, .top_p = 0.7f, .top_k = 4}, {0, 1 / 3.0, 1 / 3.0, 0, 1 / 3.0, 0});
 }
 
-TEST_CASE("sample calls logits that are no numbers by their name, and leaves other rows alone") {
+TEST_CASE("sample calls logits that are no numbers by their name, and leaves other rows alone", "[sanitize]") {
   auto backend = test_backend();
   constexpr size_t kVocab = 70;
   std::vector<float> logits(7 * kVocab, 1.0f);
@@ -132,7 +132,7 @@ TEST_CASE("sample calls logits that are no numbers by their name, and leaves oth
   }
 }
 
-TEST_CASE("a draw's bits depend on nothing but its row") {
+TEST_CASE("a draw's bits depend on nothing but its row", "[sanitize]") {
   auto backend = test_backend(), alone = test_backend(1);
   constexpr size_t kVocab = 5003, kRows = 33;
   auto logits = normal_values(kVocab * kRows, 5, 3);
