@@ -4,6 +4,10 @@
 // when it returns. Verbs check dimensions (Error(internal) names the one that disagrees) but not the contents of device
 // arrays. One thread calls a backend; several backends may live in one process, one a rank.
 //
+// Sizes. The CPU takes any. A backend whose activations are bf16 (CUDA) reads 16 bytes at a time: hidden, mlp, head_dim
+// and a product's in_features are multiples of 8, head_dim is at most 256, rows of activations begin at multiples of 8
+// elements (out_features and vocab may be any); block_size is a power of two, 16 or more; the cache is of kv_dtype().
+//
 // Shape words: tokens, hidden, heads, kv_heads, head_dim, vocab as in design.md §9; heads and kv_heads are this rank's.
 #pragma once
 #include <functional>
@@ -132,7 +136,7 @@ struct BlockCopy { int32_t from, to; };
 
 struct CopyBlocks {            // copy-on-write: whole blocks of one layer's K and V
   KvCache cache;
-  std::span<const BlockCopy> copies;  // host memory
+  std::span<const BlockCopy> copies;  // host memory; independent of each other: no target is another's source or target
 };
 
 // A point between verbs. On the CPU it has passed when it is made.

@@ -123,8 +123,9 @@ DeviceBuffer CudaBackend::allocate(int64_t bytes) {
         ("cannot allocate " + std::to_string(bytes) + " bytes on the GPU").c_str());
   DeviceBuffer buffer(data, bytes, [](void* memory, int64_t) { cudaFree(memory); });
   if (poison_memory_) {
-    PENSTOCK_CUDA(cudaMemsetAsync(data, 0xFF, static_cast<size_t>(bytes), stream_));
-    PENSTOCK_CUDA(cudaStreamSynchronize(stream_));  // other streams may write to it next
+    // Not on stream_, which may be capturing; other streams may write to it next.
+    PENSTOCK_CUDA(cudaMemsetAsync(data, 0xFF, static_cast<size_t>(bytes), cudaStreamPerThread));
+    PENSTOCK_CUDA(cudaStreamSynchronize(cudaStreamPerThread));
   }
   return buffer;
 }

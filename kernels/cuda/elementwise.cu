@@ -147,6 +147,7 @@ void soft_cap(const SoftCap& op, cudaStream_t stream) {
 
 void copy_blocks(const CopyBlocks& op, cudaStream_t stream) {
   const KvCache& cache = op.cache;
+  if (cache.dtype != DType::bf16) throw Error(ExitCode::internal, "copy_blocks: the cache is not bf16");
   const int64_t vectors = eights(cache.kv_heads * cache.block_size * cache.head_dim, "copy_blocks: a block");
   for (size_t first = 0; first < op.copies.size(); first += CopyBatch::kSize) {
     const auto part = op.copies.subspan(first, std::min<size_t>(CopyBatch::kSize, op.copies.size() - first));

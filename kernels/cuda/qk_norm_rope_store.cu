@@ -212,8 +212,9 @@ void launch_whole(const Store& store, int64_t tokens, cudaStream_t stream) {
 
 void qk_norm_rope_store(const QkNormRopeStore& op, cudaStream_t stream) {
   const KvCache& cache = op.cache;
-  if (cache.head_dim > 2 * kMaxPairs * kWarp)
-    throw Error(ExitCode::internal, "qk_norm_rope_store: head_dim is above 256");
+  if (cache.head_dim > 2 * kMaxPairs * kWarp || cache.head_dim % 8 != 0)
+    throw Error(ExitCode::internal, "qk_norm_rope_store: head_dim is no multiple of 8 up to 256");
+  if (cache.dtype != DType::bf16) throw Error(ExitCode::internal, "qk_norm_rope_store: the cache is not bf16");
   const Store store{.qkv = static_cast<__nv_bfloat16*>(op.qkv.data),
                     .stride = op.qkv.stride,
                     .heads = static_cast<int>(op.heads),

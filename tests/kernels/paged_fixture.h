@@ -19,6 +19,8 @@ struct PagedSequence {
   int64_t context, added;
 };
 
+constexpr int32_t kNoBlock = 1 << 28;  // stands behind every table: nobody may look there
+
 // The step's arrays on the host; `padding` tokens and one empty row follow the real ones.
 struct PagedStep {
   std::vector<int32_t> positions, token_rows, row_begin = {0}, row_context, row_table, block_tables;
@@ -34,14 +36,25 @@ struct PagedStep {
       row_context.push_back(static_cast<int32_t>(sequence.context));
       row_table.push_back(static_cast<int32_t>(block_tables.size()));
       for (int64_t p = 0; p < sequence.context; p += block_size) block_tables.push_back(static_cast<int32_t>(blocks++));
+      block_tables.push_back(kNoBlock);
     }
     blocks += 2;  // never owned
     std::vector<int32_t> shuffled(blocks);
     std::iota(shuffled.begin(), shuffled.end(), 0);
     std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937(seed));
-    for (int32_t& block : block_tables) block = shuffled[block];
-    row_begin.push_back(row_begin.back()), row_context.push_back(0), row_table.push_back(0);
-    positions.insert(positions.end(), padding, -1), token_rows.insert(token_rows.end(), padding, 0);
+    for (int32_t& block : block_tables)
+      if (block != kNoBlock) block = shuffled[block];
+    pad(tokens() + padding, rows() + 1, static_cast<int64_t>(block_tables.size()));
+  }
+  // Up to the sizes of a bucket.
+  void pad(int64_t tokens, int64_t rows, int64_t table_entries) {
+    positions.resize(tokens, -1), token_rows.resize(tokens, 0);
+    row_begin.resize(rows + 1, row_begin.back()), row_context.resize(rows, 0), row_table.resize(rows, 0);
+    block_tables.resize(table_entries, kNoBlock);
+  }
+  // The first `count` blocks of `row` are those of the row before it.
+  void share(int64_t row, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) block_tables[row_table[row] + i] = block_tables[row_table[row - 1] + i];
   }
   int64_t tokens() const { return static_cast<int64_t>(positions.size()); }
   int64_t rows() const { return static_cast<int64_t>(row_context.size()); }
@@ -64,6 +77,11 @@ class DeviceStep {
         block_tables_(backend, step.block_tables),
         tokens_(step.tokens()),
         rows_(step.rows()) {}
+  // Of the same sizes.
+  void upload(const PagedStep& step) {
+    positions_.upload(step.positions), token_rows_.upload(step.token_rows), row_begin_.upload(step.row_begin);
+    row_context_.upload(step.row_context), row_table_.upload(step.row_table), block_tables_.upload(step.block_tables);
+  }
   StepView view() const {
     return {.tokens = tokens_,
             .rows = rows_,
@@ -84,12 +102,11 @@ class DeviceStep {
 class DeviceCache {
  public:
   DeviceCache(Backend& backend, const PagedShape& shape, int64_t blocks)
-      : backend_(backend),
-        shape_(shape),
+      : shape_(shape),
         blocks_(blocks),
         count_(blocks * shape.kv_heads * shape.block_size * shape.head_dim),
-        k_(backend, count_ * dtype_bytes(shape.dtype)),
-        v_(backend, count_ * dtype_bytes(shape.dtype)) {}
+        k_(backend, shape.dtype, std::vector<float>(count_, kNan)),
+        v_(backend, shape.dtype, std::vector<float>(count_, kNan)) {}
 
   KvCache view() const {
     return {.k = k_.data(),
@@ -100,33 +117,15 @@ class DeviceCache {
             .block_size = shape_.block_size,
             .head_dim = shape_.head_dim};
   }
-  std::vector<float> keys() const { return widened(k_.download()); }
-  std::vector<float> values() const { return widened(v_.download()); }
-  void upload(const std::vector<float>& k, const std::vector<float>& v) { write(k_, k), write(v_, v); }
+  std::vector<float> keys() const { return k_.download(); }
+  std::vector<float> values() const { return v_.download(); }
+  void upload(const std::vector<float>& k, const std::vector<float>& v) { k_.upload(k), v_.upload(v); }
   int64_t count() const { return count_; }
 
  private:
-  std::vector<float> widened(const std::vector<uint8_t>& bytes) const {
-    std::vector<float> values(count_);
-    if (shape_.dtype == DType::f32) std::memcpy(values.data(), bytes.data(), bytes.size());
-    for (int64_t i = 0; shape_.dtype == DType::bf16 && i < count_; ++i) {
-      uint16_t bits;
-      std::memcpy(&bits, &bytes[2 * i], 2);
-      values[i] = bf16_to_f32(bits);
-    }
-    return values;
-  }
-  void write(DeviceArray<uint8_t>& array, const std::vector<float>& values) {
-    if (shape_.dtype == DType::f32) return backend_.upload(array.data(), values.data(), count_ * 4);
-    std::vector<uint16_t> bits(count_);
-    std::transform(values.begin(), values.end(), bits.begin(), f32_to_bf16);
-    backend_.upload(array.data(), bits.data(), count_ * 2);
-  }
-
-  Backend& backend_;
   PagedShape shape_;
   int64_t blocks_, count_;
-  DeviceArray<uint8_t> k_, v_;
+  DeviceNumbers k_, v_;
 };
 
 }  // namespace penstock

@@ -8,7 +8,7 @@
 
 using namespace penstock;
 
-TEST_CASE("the comparison catches a NaN, a swap, a shift and a short result") {
+TEST_CASE("the comparison catches a NaN, a swap, a shift and a short result", "[cpu]") {
   std::mt19937 random(1);
   std::normal_distribution<double> normal;
   std::vector<Expected> want(100);

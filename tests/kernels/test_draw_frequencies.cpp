@@ -90,7 +90,7 @@ double p_value(const std::vector<int64_t>& counts, const std::vector<double>& wa
 // How often each id was drawn. Every row has a slot of its own, prepared afresh for every batch, as drawing counts.
 std::vector<int64_t> draw(const std::vector<float>& logits, const Settings& settings) {
   constexpr int32_t kDraws = 1000000, kBatch = 2000;
-  auto backend = make_backend({.threads = 2});
+  auto backend = test_backend();
   const auto vocab = static_cast<int64_t>(logits.size());
   std::vector<float> batch;
   std::vector<HeadRow> rows(kBatch, settings.row);
@@ -115,20 +115,24 @@ std::vector<int64_t> draw(const std::vector<float>& logits, const Settings& sett
                      .results = results.data(),
                      .last_tokens = last_tokens.data(),
                      .slots = slots.view()});
-    for (int32_t i = 0; i < kBatch; ++i) counts.at(results.data()[i].token)++;
+    for (const HeadResult& result : results.download()) counts.at(result.token)++;
   }
   return counts;
 }
 
-void check(const char* name, int64_t vocab, const Settings& settings, const std::vector<Settings>& slightly_off) {
+void check(const char* name, const std::vector<float>& logits, const Settings& settings,
+           const std::vector<Settings>& slightly_off) {
   INFO(name);
-  auto logits = normal_values(vocab, 77, 1.5f);
   auto counts = draw(logits, settings);
   CHECK(p_value(counts, probabilities(logits, settings)) > 1e-6);
   for (size_t i = 0; i < slightly_off.size(); ++i) {
     INFO("slightly off " << i);
     CHECK(p_value(counts, probabilities(logits, slightly_off[i])) < 1e-6);
   }
+}
+
+void check(const char* name, int64_t vocab, const Settings& settings, const std::vector<Settings>& slightly_off) {
+  check(name, normal_values(vocab, 77, 1.5f), settings, slightly_off);
 }
 
 HeadRow with_edits(HeadRow row) {
@@ -138,7 +142,7 @@ HeadRow with_edits(HeadRow row) {
 
 }  // namespace
 
-TEST_CASE("the test's chi-square tail is that of the tables") {
+TEST_CASE("the test's chi-square tail is that of the tables", "[cpu]") {
   CHECK(std::abs(gamma_tail(0.5, 0.5 * 3.841459) - 0.05) < 1e-6);    // 1 degree of freedom
   CHECK(std::abs(gamma_tail(5, 0.5 * 18.307038) - 0.05) < 1e-6);     // 10
   CHECK(std::abs(gamma_tail(50, 0.5 * 77.929465) - 0.95) < 1e-6);    // 100
@@ -190,4 +194,58 @@ TEST_CASE("a million draws: all together, in the order of step_view.h") {
   HeadRow off = all;
   off.presence_penalty = 0.45f;
   check("all", 100, {all, edits}, {{off, edits}, {all, {{2, 1.5f}, {30, 2}, {99, 3.05f}}}});
+}
+
+TEST_CASE("a million draws: peaked, flat, tied, banned and single ids, and sums that round below p") {
+  std::vector<float> peaked = normal_values(64, 5), flat(64, 0.25f), ties = normal_values(64, 6, 2), holes = ties;
+  peaked[40] = 9;
+  for (float& x : ties) x = std::round(x);
+  for (size_t id = 0; id < holes.size(); id += 3) holes[id] = -kInfinity;
+  check("peaked", peaked, {{.temperature = 1}, {}}, {{{.temperature = 1.01f}, {}}});
+  check("ties", ties, {{.temperature = 0.7f, .top_k = 9}, {}}, {{{.temperature = 0.7f, .top_k = 8}, {}}});
+  check("banned", holes, {{.temperature = 1, .top_p = 0.9f}, {}}, {{{.temperature = 1, .top_p = 0.93f}, {}}});
+  std::vector<float> one_hot(64, -kInfinity);
+  one_hot[63] = -80;
+  check("one", one_hot, {{.temperature = 1.5f, .top_p = 0.5f, .min_p = 0.5f}, {}}, {});
+  // Half of them exactly; then all of them, though in f32 the sum of all may never reach p.
+  check("half", flat, {{.temperature = 1, .top_p = 0.5f}, {}}, {{{.temperature = 1, .top_p = 0.51f}, {}}});
+  check("nearly all", flat, {{.temperature = 1, .top_p = 0x1.fffffep-1f}, {}},
+        {{{.temperature = 1, .top_p = 0.98f}, {}}});
+  std::vector<float> tail(64, -26.0f);  // 3e-10 each beside the two that count
+  tail[3] = 0, tail[50] = -1;
+  check("a tail", tail, {{.temperature = 1, .top_p = 0.999999f}, {}}, {{{.temperature = 1, .top_p = 0.7f}, {}}});
+}
+
+// Every id's share of a million draws from a vocabulary of Llama 3's size; the batch is one of the rows' own.
+TEST_CASE("a million draws on a GPU from 128,256 ids", "[.cuda]") {
+  auto backend = cuda_backend();
+  constexpr int32_t kRows = 512, kSteps = 1954;
+  constexpr int64_t kVocab = 128256;
+  for (float deviation : {0.0f, 0.5f, 3.0f})
+    for (float top_p : {1.0f, 0.95f}) {
+      INFO("deviation " << deviation << ", top_p " << top_p);
+      const std::vector<float> logits = normal_values(kVocab, 9, deviation);
+      DeviceArray<float> device_logits(*backend, kRows * kVocab);
+      for (int64_t r = 0; r < kRows; ++r)
+        backend->upload(device_logits.data() + r * kVocab, logits.data(), kVocab * static_cast<int64_t>(sizeof(float)));
+      std::vector<HeadRow> rows(kRows, HeadRow{.temperature = 1, .top_p = top_p});
+      DeviceArray<HeadRow> device_rows(*backend, rows);
+      DeviceArray<HeadResult> results(*backend, kRows);
+      DeviceArray<int32_t> last_tokens(*backend, kRows);
+      std::vector<int64_t> counts(kVocab);
+      for (int32_t step = 0; step < kSteps; ++step) {
+        for (int32_t r = 0; r < kRows; ++r) rows[r].slot = r, rows[r].position = step, rows[r].seed = 1000 + r;
+        device_rows.upload(rows);
+        backend->sample({.logits = device_logits.matrix(kRows, kVocab),
+                         .rows = device_rows.data(),
+                         .results = results.data(),
+                         .last_tokens = last_tokens.data(),
+                         .slots = {}});
+        for (const HeadResult& result : results.download()) counts.at(result.token)++;
+      }
+      std::vector<double> want = probabilities(logits, {rows[0], {}});
+      CHECK(p_value(counts, want) > 1e-6);
+      std::ranges::rotate(want, want.begin() + 1);  // and the test can tell
+      CHECK((deviation == 0 || p_value(counts, want) < 1e-6));
+    }
 }

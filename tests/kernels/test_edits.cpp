@@ -151,7 +151,7 @@ TEST_CASE("counts saturate, and the prompt's mark stays") {
   CHECK(slots.counts()[2] == 0x7FFF);
 }
 
-TEST_CASE("a drawn token counts at the next draw") {
+TEST_CASE("a drawn token counts at the next draw", "[sanitize]") {
   auto backend = test_backend();
   DeviceSlots slots(*backend, 1, 4);
   slots.prepare(0, {3}, {}, {});
@@ -163,7 +163,7 @@ TEST_CASE("a drawn token counts at the next draw") {
   CHECK(drawn == std::vector<int32_t>{0, 2, 0, 1, 2, 0});
 }
 
-TEST_CASE("a ban ends where it says, and equal ids add up") {
+TEST_CASE("a ban ends where it says, and equal ids add up", "[sanitize]") {
   auto backend = test_backend();
   DeviceSlots slots(*backend, 1, 70);
   std::vector<float> logits(70, 0.0f);

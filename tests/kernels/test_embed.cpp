@@ -76,7 +76,7 @@ struct Checkpoint {
 
 }  // namespace
 
-TEST_CASE("embed gives back what was packed, rounded once") {
+TEST_CASE("embed gives back what was packed, rounded once", "[cpu]") {
   for (const cpu::Ops* ops : cpu::runnable_ops())
     for (DType checkpoint_dtype : {DType::f32, DType::f16, DType::bf16})
       for (DType stored : {DType::f32, DType::bf16}) {
@@ -93,7 +93,7 @@ TEST_CASE("embed gives back what was packed, rounded once") {
       }
 }
 
-TEST_CASE("embed scales a row in f32, rounding the product alone") {
+TEST_CASE("embed scales a row in f32, rounding the product alone", "[cpu]") {
   const float scale = std::sqrt(71.0f);
   for (const cpu::Ops* ops : cpu::runnable_ops())
     for (DType stored : {DType::f32, DType::bf16}) {
@@ -107,7 +107,7 @@ TEST_CASE("embed scales a row in f32, rounding the product alone") {
     }
 }
 
-TEST_CASE("rows may be stored in any parts, by several threads") {
+TEST_CASE("rows may be stored in any parts, by several threads", "[cpu]") {
   Checkpoint checkpoint(DType::bf16);
   Weight whole = empty_weight(DType::bf16), parts = empty_weight(DType::bf16);
   cpu::pack_rows(whole, 0, checkpoint.rows(0, kVocab));
@@ -119,7 +119,7 @@ TEST_CASE("rows may be stored in any parts, by several threads") {
   REQUIRE(std::memcmp(whole.storage.data(), parts.storage.data(), whole.storage.bytes()) == 0);
 }
 
-TEST_CASE("padding of a packed weight is zero") {
+TEST_CASE("padding of a packed weight is zero", "[cpu]") {
   Checkpoint checkpoint(DType::bf16);
   Weight table = empty_weight(DType::bf16);
   cpu::pack_rows(table, 0, checkpoint.rows(0, kVocab));
@@ -132,7 +132,7 @@ TEST_CASE("padding of a packed weight is zero") {
     REQUIRE(units[(steps - 1) * cpu::kPanelColumns + column] >> 16 == 0);
 }
 
-TEST_CASE("ids outside the rank's vocabulary give zeros, negative ids name a slot") {
+TEST_CASE("ids outside the rank's vocabulary give zeros, negative ids name a slot", "[cpu]") {
   Checkpoint checkpoint(DType::f32);
   Weight table = empty_weight(DType::f32);
   cpu::pack_rows(table, 0, checkpoint.rows(0, kVocab));
@@ -150,7 +150,7 @@ TEST_CASE("ids outside the rank's vocabulary give zeros, negative ids name a slo
   }
 }
 
-TEST_CASE("packing refuses rows that the weight does not have") {
+TEST_CASE("packing refuses rows that the weight does not have", "[cpu]") {
   Checkpoint checkpoint(DType::f32);
   Weight table = empty_weight(DType::f32);
   REQUIRE_THROWS_AS(cpu::pack_rows(table, 100, checkpoint.rows(0, 2)), Error);

@@ -94,7 +94,7 @@ const Shape kShapes[] = {{1, 1, 1},     {1, 33, 7},    {2, 576, 577}, {3, 100, 6
 
 }  // namespace
 
-TEST_CASE("matmul equals the sum in double") {
+TEST_CASE("matmul equals the sum in double", "[cpu]") {
   for (const cpu::Ops* ops : cpu::runnable_ops())
     for (int threads : {1, 3})
       for (Shape shape : kShapes)
@@ -120,7 +120,7 @@ TEST_CASE("matmul equals the sum in double") {
           }
 }
 
-TEST_CASE("a row's bits depend neither on the number of rows nor on the threads") {
+TEST_CASE("a row's bits depend neither on the number of rows nor on the threads", "[cpu]") {
   for (const cpu::Ops* ops : cpu::runnable_ops())
     for (DType dtype : {DType::f32, DType::bf16})
       for (Precision precision : {Precision::f32, Precision::bf16}) {
@@ -144,7 +144,7 @@ TEST_CASE("a row's bits depend neither on the number of rows nor on the threads"
       }
 }
 
-TEST_CASE("a NaN stays in its row") {
+TEST_CASE("a NaN stays in its row", "[cpu]") {
   for (const cpu::Ops* ops : cpu::runnable_ops())
     for (Precision precision : {Precision::f32, Precision::bf16}) {
       cpu::ThreadPool pool(2);

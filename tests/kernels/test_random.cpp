@@ -6,7 +6,7 @@
 using namespace penstock;
 
 // The vectors published with Random123 (kat_vectors, philox4x32 with 10 rounds).
-TEST_CASE("philox4x32 gives the published numbers") {
+TEST_CASE("philox4x32 gives the published numbers", "[cpu]") {
   struct Known {
     RandomWords counter;
     uint32_t key0, key1;
@@ -25,14 +25,14 @@ TEST_CASE("philox4x32 gives the published numbers") {
   }
 }
 
-TEST_CASE("the key of a draw lies where the header says") {
+TEST_CASE("the key of a draw lies where the header says", "[cpu]") {
   RandomWords got =
       random_words(0x299F31D0A4093822u, 0x13198A2E, static_cast<int32_t>(0x85A308D3), RandomUse::token, 7);
   RandomWords want = philox4x32({{7, 0x85A308D3, 0x13198A2E, 0}}, 0xA4093822, 0x299F31D0);
   for (int i = 0; i < 4; ++i) CHECK(got.word[i] == want.word[i]);
 }
 
-TEST_CASE("gumbel noise is finite, falls with the word, and has its range") {
+TEST_CASE("gumbel noise is finite, falls with the word, and has its range", "[cpu]") {
   CHECK(std::abs(gumbel(0) - (-std::log(-std::log1p(-0x1p-33)))) < 1e-5);
   CHECK(gumbel(0) < 22.9f);
   CHECK(std::abs(gumbel(0xFFFFFFFFu) - (-std::log(-std::log(0x1p-24)))) < 1e-5);
@@ -46,7 +46,7 @@ TEST_CASE("gumbel noise is finite, falls with the word, and has its range") {
   }
 }
 
-TEST_CASE("uniforms of neighbouring keys have the mean and the variance of uniforms") {
+TEST_CASE("uniforms of neighbouring keys have the mean and the variance of uniforms", "[cpu]") {
   double sum = 0, squares = 0;
   constexpr int kCount = 100000;
   for (int i = 0; i < kCount; ++i) {

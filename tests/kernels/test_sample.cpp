@@ -1,59 +1,8 @@
-#include <algorithm>
-#include <numeric>
-
-#include "kernels/random.h"
-#include "tests/kernels/head_fixture.h"
+#include "tests/kernels/sample_reference.h"
 
 using namespace penstock;
 
 namespace {
-
-// What the filters keep, by sorting. `margin`: how far the closest decision was from going the other way.
-struct Kept {
-  std::vector<int32_t> ids;
-  double margin = 1;
-};
-
-Kept kept_ids(const std::vector<float>& logits, const HeadRow& want) {
-  Kept kept;
-  kept.ids.resize(logits.size());
-  std::iota(kept.ids.begin(), kept.ids.end(), 0);
-  std::ranges::stable_sort(kept.ids, [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
-  if (want.top_k > 0 && want.top_k < static_cast<int32_t>(kept.ids.size())) kept.ids.resize(want.top_k);
-  double largest = logits[kept.ids[0]], total = 0, before = 0;
-  auto mass = [&](int32_t id) { return std::exp((logits[id] - largest) / want.temperature); };
-  for (int32_t id : kept.ids) total += mass(id);
-  size_t count = 0;
-  while (want.top_p < 1 && count < kept.ids.size() && (count == 0 || before < want.top_p * total)) {
-    before += mass(kept.ids[count++]);
-    kept.margin = std::min(kept.margin, std::abs(before / total - want.top_p));
-  }
-  if (want.top_p < 1) kept.ids.resize(count);
-  std::erase_if(kept.ids, [&](int32_t id) {
-    if (want.min_p > 0) kept.margin = std::min(kept.margin, std::abs(mass(id) / want.min_p - 1));
-    return mass(id) < want.min_p;
-  });
-  return kept;
-}
-
-float noise(const HeadRow& want, int32_t id) {
-  return gumbel(random_words(want.seed, want.choice, want.position, RandomUse::token, id / 4).word[id % 4]);
-}
-
-// The token by the rule, or -1 where two answers are too close to call in f32.
-int32_t reference(const std::vector<float>& logits, const HeadRow& want) {
-  Kept kept = kept_ids(logits, want);
-  double best = -1e300, second = -1e300;
-  int32_t token = -1;
-  for (int32_t id : kept.ids) {
-    double key = static_cast<double>(logits[id]) / want.temperature + noise(want, id);
-    if (key > best)
-      second = best, best = key, token = id;
-    else
-      second = std::max(second, key);
-  }
-  return kept.margin < 1e-6 || best - second < 1e-3 ? -1 : token;
-}
 
 // 10^5 draws of one row of logits, chi-square against `want`.
 void check_frequencies(const std::vector<float>& logits, HeadRow how, const std::vector<double>& want) {
@@ -127,8 +76,9 @@ TEST_CASE("a draw is the arg max of filtered logits plus noise") {
               how.seed = 0x123456789ABCDEFu + all, how.position = all, how.choice = all % 3;
               auto logits = normal_values(vocab, 100 + all++, deviation);
               if (all % 2) logits[vocab / 3] = -kInfinity, logits[vocab / 2] = logits[0];
-              int32_t want = reference(logits, how);
-              if (want < 0) continue;
+              const Draw drawn = reference_draw(logits, how);
+              if (drawn.is_close()) continue;
+              const int32_t want = drawn.token;
               decided++;
               INFO("vocab " << vocab << ", deviation " << deviation << ", temperature " << temperature << ", top_p "
                             << top_p << ", top_k " << top_k << ", min_p " << min_p);
@@ -156,7 +106,7 @@ TEST_CASE("equal logits at a filter's border: the lower ids stay") {
   check_frequencies(ties, {.temperature = 1, .top_p = 0.7f, .top_k = 4}, {0, 1 / 3.0, 1 / 3.0, 0, 1 / 3.0, 0});
 }
 
-TEST_CASE("sample calls logits that are no numbers by their name, and leaves other rows alone") {
+TEST_CASE("sample calls logits that are no numbers by their name, and leaves other rows alone", "[sanitize]") {
   auto backend = test_backend();
   constexpr size_t kVocab = 70;
   std::vector<float> logits(7 * kVocab, 1.0f);
@@ -182,7 +132,7 @@ TEST_CASE("sample calls logits that are no numbers by their name, and leaves oth
   }
 }
 
-TEST_CASE("a draw's bits depend on nothing but its row") {
+TEST_CASE("a draw's bits depend on nothing but its row", "[sanitize]") {
   auto backend = test_backend(), alone = test_backend(1);
   constexpr size_t kVocab = 5003, kRows = 33;
   auto logits = normal_values(kVocab * kRows, 5, 3);

@@ -20,7 +20,7 @@ TEST_CASE("score is the target's log-probability, and says whether it is the lar
     }
 }
 
-TEST_CASE("score calls logits that are no numbers by their name, and leaves other rows alone") {
+TEST_CASE("score calls logits that are no numbers by their name, and leaves other rows alone", "[sanitize]") {
   auto backend = test_backend();
   constexpr size_t kVocab = 100;
   std::vector<float> logits;

@@ -39,7 +39,7 @@ TEST_CASE("soft_cap around the border of its two formulas, and at the ends") {
   CHECK_THROWS_AS(backend->soft_cap({.x = ends.matrix(1, 7), .cap = 0}), Error);
 }
 
-TEST_CASE("soft_cap leaves what lies between its rows alone") {
+TEST_CASE("soft_cap leaves what lies between its rows alone", "[sanitize]") {
   auto backend = test_backend();
   DeviceArray<float> x(*backend, std::vector<float>(4 * 10, 2.0f));
   backend->soft_cap({.x = x.matrix(4, 10).columns(3, 5), .cap = 1});

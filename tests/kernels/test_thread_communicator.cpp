@@ -37,7 +37,7 @@ float element(int rank, int64_t row, int64_t col) {
 
 }  // namespace
 
-TEST_CASE("all_reduce_sum sums in rank order, the same bits on every rank") {
+TEST_CASE("all_reduce_sum sums in rank order, the same bits on every rank", "[cpu]") {
   for (int size : {1, 2, 3, 8})
     for (int64_t cols : {1, 40, 576}) {
       const int64_t rows = 3, stride = cols + 2;
@@ -63,7 +63,7 @@ TEST_CASE("all_reduce_sum sums in rank order, the same bits on every rank") {
     }
 }
 
-TEST_CASE("all_gather_columns puts the ranks' columns side by side") {
+TEST_CASE("all_gather_columns puts the ranks' columns side by side", "[cpu]") {
   const int size = 3;
   const int64_t rows = 4, cols = 5;
   std::vector<int> wrong(size);
@@ -81,7 +81,7 @@ TEST_CASE("all_gather_columns puts the ranks' columns side by side") {
   REQUIRE(wrong == std::vector<int>(size));
 }
 
-TEST_CASE("abort wakes the ranks that wait and stops those that come later") {
+TEST_CASE("abort wakes the ranks that wait and stops those that come later", "[cpu]") {
   for (auto delay : {std::chrono::milliseconds(0), std::chrono::milliseconds(20)}) {
     auto codes = on_ranks(3, [&](Communicator& communicator) {
       float value = 1;
@@ -97,7 +97,7 @@ TEST_CASE("abort wakes the ranks that wait and stops those that come later") {
   }
 }
 
-TEST_CASE("ranks whose shapes disagree all fail") {
+TEST_CASE("ranks whose shapes disagree all fail", "[cpu]") {
   auto codes = on_ranks(2, [](Communicator& communicator) {
     std::vector<float> x(8);
     communicator.all_reduce_sum({x.data(), DType::f32, 1, communicator.rank() == 0 ? 4 : 8, 8});

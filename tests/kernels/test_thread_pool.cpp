@@ -8,7 +8,7 @@
 
 using penstock::cpu::ThreadPool;
 
-TEST_CASE("run calls every worker once and joins them all") {
+TEST_CASE("run calls every worker once and joins them all", "[cpu]") {
   for (int threads : {1, 2, 3, 8}) {
     ThreadPool pool(threads);
     REQUIRE(pool.size() == threads);
@@ -21,7 +21,7 @@ TEST_CASE("run calls every worker once and joins them all") {
   }
 }
 
-TEST_CASE("workers that have parked come back") {
+TEST_CASE("workers that have parked come back", "[cpu]") {
   ThreadPool pool(3);
   int total[3] = {};
   for (int round = 0; round < 20; ++round) {
@@ -35,7 +35,7 @@ TEST_CASE("workers that have parked come back") {
   for (int count : total) REQUIRE(count == 20);
 }
 
-TEST_CASE("parallel_for covers every index once, in ranges that begin at multiples of the grain") {
+TEST_CASE("parallel_for covers every index once, in ranges that begin at multiples of the grain", "[cpu]") {
   for (int threads : {1, 2, 5}) {
     ThreadPool pool(threads);
     for (int64_t count : {0, 1, 7, 64, 1000})
@@ -54,7 +54,7 @@ TEST_CASE("parallel_for covers every index once, in ranges that begin at multipl
   }
 }
 
-TEST_CASE("many more workers than cores make progress") {
+TEST_CASE("many more workers than cores make progress", "[cpu]") {
   using Clock = std::chrono::steady_clock;
   auto begin = Clock::now();
   std::vector<std::thread> ranks;
@@ -71,7 +71,7 @@ TEST_CASE("many more workers than cores make progress") {
   REQUIRE(Clock::now() - begin < std::chrono::seconds(2));
 }
 
-TEST_CASE("scratch keeps its memory until more is asked for") {
+TEST_CASE("scratch keeps its memory until more is asked for", "[cpu]") {
   ThreadPool pool(1);
   void* first = pool.scratch(100);
   REQUIRE(reinterpret_cast<uintptr_t>(first) % 4096 == 0);

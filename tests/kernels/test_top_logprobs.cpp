@@ -56,7 +56,7 @@ TEST_CASE("top logprobs are the likeliest ids, sampled or scored, greedy or not"
       }
 }
 
-TEST_CASE("rows that want no alternatives, and rows of the other verb, leave `top` alone") {
+TEST_CASE("rows that want no alternatives, and rows of the other verb, leave `top` alone", "[sanitize]") {
   auto backend = test_backend();
   constexpr size_t kVocab = 100;
   std::vector<float> logits = normal_values(4 * kVocab, 1);

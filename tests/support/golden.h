@@ -29,9 +29,14 @@ struct Golden {
   std::vector<GoldenScore> scores;
 };
 
-inline std::string golden_path(const std::string& file) {
-  return std::string(PENSTOCK_SOURCE_DIR) + "/tests/model/golden/" + file;
+// The source tree: where the tests were compiled, or for programs that were carried elsewhere what PENSTOCK_SOURCE_DIR
+// names.
+inline std::string source_dir() {
+  const char* moved = std::getenv("PENSTOCK_SOURCE_DIR");
+  return moved ? moved : PENSTOCK_SOURCE_DIR;
 }
+
+inline std::string golden_path(const std::string& file) { return source_dir() + "/tests/model/golden/" + file; }
 
 // The rows of NAME.logits, dealt out to the positions that the scores name.
 inline void read_logits(const std::string& name, Golden& golden) {
@@ -73,7 +78,7 @@ inline Golden read_golden(const std::string& name) {
 // The tiny models of samples/ that have goldens, by name.
 inline std::vector<std::string> tiny_models() {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(PENSTOCK_SOURCE_DIR) + "/samples")) {
+  for (const auto& entry : std::filesystem::directory_iterator(source_dir() + "/samples")) {
     std::string name = entry.path().filename();
     if (name.starts_with("tiny-") && std::filesystem::exists(golden_path(name + ".jsonl"))) names.push_back(name);
   }
@@ -83,7 +88,7 @@ inline std::vector<std::string> tiny_models() {
 
 // The folder of a model: samples/NAME, or for "smollm2" what PENSTOCK_SMOLLM2 names (scripts/fetch_model.sh makes it).
 inline std::string model_path(const std::string& name) {
-  if (name != "smollm2") return std::string(PENSTOCK_SOURCE_DIR) + "/samples/" + name;
+  if (name != "smollm2") return source_dir() + "/samples/" + name;
   const char* path = std::getenv("PENSTOCK_SMOLLM2");
   INFO("PENSTOCK_SMOLLM2 must name the folder that scripts/fetch_model.sh made");
   REQUIRE(path);
