@@ -104,10 +104,9 @@ EngineConfig EngineFlags::resolved() const {
 void add_flags(CLI::App& command, EngineFlags& flags) {
   EngineConfig& config = flags.config;
   config.threads = usable_cpus();
-  add_choice<std::optional<DeviceKind>>(
-      command, "--device", flags.device,
-      {{"auto", std::nullopt}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
-      "where the model runs; auto: on a GPU where there is one", "auto");
+  add_choice<std::optional<DeviceKind>>(command, "--device", flags.device,
+                                        {{"auto", std::nullopt}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
+                                        "where the model runs; auto: on a GPU where there is one", "auto");
   add_choice<std::optional<DType>>(command, "--dtype", flags.dtype,
                                    {{"auto", std::nullopt}, {"f32", DType::f32}, {"bf16", DType::bf16}},
                                    "of the arithmetic; auto: f32 on the CPU, bf16 on CUDA", "auto");
@@ -129,6 +128,11 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
   add_switch(command, "--prefix-cache", config.prefix_cache, "share the KV blocks of equal prompt beginnings");
   add_switch(command, "--graphs", config.graphs, "replay recorded steps");
   command.add_flag("--deterministic", config.deterministic, "the same answers whatever the batch, on CUDA too");
+}
+
+void add_profile_flag(CLI::App& command, EngineFlags& flags) {
+  add_choice<bool>(command, "--profile", flags.config.profile_ops, {{"off", false}, {"ops", true}},
+                   "ops: time the ops of some steps on the device, for the report and the summary", "off");
 }
 
 void add_flags(CLI::App& command, SamplingFlags& flags) {

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "kernels/device_buffer.h"
+#include "kernels/roofline.h"
 #include "kernels/step_view.h"
 #include "kernels/tensor.h"
 
@@ -146,6 +147,7 @@ class Graph {
  public:
   virtual ~Graph() = default;
   virtual void replay() = 0;
+  virtual int64_t bytes() const = 0;  // of device memory that it took, beside the buffers
 };
 
 class Backend {
@@ -166,6 +168,9 @@ class Backend {
   virtual std::unique_ptr<Moment> mark() = 0;
   virtual void fill_zero(void* device, int64_t bytes) = 0;
   virtual void synchronize() = 0;
+
+  // Some tenths of a second on an idle device, in memory of its own. Errors: Error(no_device) when that cannot be had.
+  virtual Roofline measure_roofline() = 0;
 
   // --- weights ------------------------------------------------------------------------------------------------------
   // `checkpoint`: the dtype in the file; the backend chooses what it stores. store_weight may be called from several

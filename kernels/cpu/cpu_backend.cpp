@@ -14,6 +14,7 @@ class RecordedStep : public Graph {
  public:
   explicit RecordedStep(std::function<void()> step) : step_(std::move(step)) {}
   void replay() override { step_(); }
+  int64_t bytes() const override { return 0; }
 
  private:
   std::function<void()> step_;

@@ -14,15 +14,27 @@
 namespace penstock::cuda {
 namespace {
 
+int64_t free_bytes() {
+  size_t available = 0, total = 0;
+  PENSTOCK_CUDA(cudaMemGetInfo(&available, &total));
+  return static_cast<int64_t>(available);
+}
+
 class CapturedStep : public Graph {
  public:
   CapturedStep(cudaGraph_t graph, cudaStream_t stream, std::optional<AttentionPlanKey>& planned)
       : stream_(stream), planned_(planned) {
+    const int64_t before = free_bytes();
     const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
     cudaGraphDestroy(graph);
     check(status, "cudaGraphInstantiate");
+    PENSTOCK_CUDA(cudaGraphUpload(executable_, stream));  // now, and not with the first step that replays it
+    PENSTOCK_CUDA(cudaStreamSynchronize(stream));
+    bytes_ = std::max<int64_t>(0, before - free_bytes());
   }
   ~CapturedStep() override { cudaGraphExecDestroy(executable_); }
+  // The driver takes memory in pieces of some MiB: the sum over graphs is right, one graph's share is not.
+  int64_t bytes() const override { return bytes_; }
   void replay() override {
     planned_.reset();
     PENSTOCK_CUDA(cudaGraphLaunch(executable_, stream_));
@@ -32,13 +44,18 @@ class CapturedStep : public Graph {
   cudaStream_t stream_;
   std::optional<AttentionPlanKey>& planned_;  // the backend's: the graph plans for itself, in the same memory
   cudaGraphExec_t executable_ = nullptr;
+  int64_t bytes_ = 0;
 };
 
 class EventMoment : public Moment {
  public:
   explicit EventMoment(cudaStream_t stream) {
     PENSTOCK_CUDA(cudaEventCreate(&event_));
-    PENSTOCK_CUDA(cudaEventRecord(event_, stream));
+    // While a graph is captured the moment becomes part of it, and comes anew with every replay.
+    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+    PENSTOCK_CUDA(cudaStreamIsCapturing(stream, &capture));
+    const bool captured = capture == cudaStreamCaptureStatusActive;
+    PENSTOCK_CUDA(cudaEventRecordWithFlags(event_, stream, captured ? cudaEventRecordExternal : cudaEventRecordDefault));
   }
   ~EventMoment() override { cudaEventDestroy(event_); }
   void wait() const override { PENSTOCK_CUDA(cudaEventSynchronize(event_)); }
@@ -97,10 +114,8 @@ cudaStream_t CudaBackend::stream() const {
 // --- memory ---------------------------------------------------------------------------------------------------------
 
 int64_t CudaBackend::memory_bytes() const {
-  size_t available = 0, total = 0;
   PENSTOCK_CUDA(cudaSetDevice(index_));
-  PENSTOCK_CUDA(cudaMemGetInfo(&available, &total));
-  return static_cast<int64_t>(available);
+  return free_bytes();
 }
 
 DeviceBuffer CudaBackend::allocate(int64_t bytes) {

@@ -8,6 +8,10 @@ namespace penstock::cuda {
 
 bool has_gpu();
 
+// kernels/trace_range.h. Nothing where the toolkit came without NVTX's headers.
+void begin_trace_range(const char* name);
+void end_trace_range();
+
 // Errors: Error(no_device) without a driver or GPU options.index, Error(usage) for a dtype other than bf16.
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
 
