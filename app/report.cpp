@@ -96,9 +96,8 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
   report["device"]["loop_seconds"] = stats.loop_seconds;
   report["device"]["steps"] = stats.scheduler.steps;
   report["device"]["steps_in_flight"] = input.engine_config.steps_in_flight;
-  report["graphs"] = {{"count", stats.graphs},
-                      {"capture_seconds", input.times.seconds(Stage::capture_graphs)},
-                      {"bytes", stats.graph_bytes}};
+  report["device"]["graphs"] = stats.graphs;
+  report["graphs"] = {{"capture_seconds", input.times.seconds(Stage::capture_graphs)}, {"bytes", stats.graph_bytes}};
   report["buckets"] = buckets(stats);
   report["kv"] = {{"block_size", plan.block_size},
                   {"blocks", plan.kv_blocks},

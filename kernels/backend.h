@@ -147,7 +147,7 @@ class Graph {
  public:
   virtual ~Graph() = default;
   virtual void replay() = 0;
-  virtual int64_t bytes() const = 0;  // of device memory that it took, beside the buffers
+  virtual int64_t bytes() const = 0;  // of the device's memory
 };
 
 class Backend {

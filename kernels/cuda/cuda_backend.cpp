@@ -25,11 +25,11 @@ class CapturedStep : public Graph {
   CapturedStep(cudaGraph_t graph, cudaStream_t stream, std::optional<AttentionPlanKey>& planned)
       : stream_(stream), planned_(planned) {
     const int64_t before = free_bytes();
-    const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
     cudaGraphDestroy(graph);
+    if (status == cudaSuccess) status = cudaGraphUpload(executable_, stream);
+    if (status != cudaSuccess && executable_) cudaGraphExecDestroy(executable_);
     check(status, "cudaGraphInstantiate");
-    PENSTOCK_CUDA(cudaGraphUpload(executable_, stream));  // now, and not with the first step that replays it
-    PENSTOCK_CUDA(cudaStreamSynchronize(stream));
     bytes_ = std::max<int64_t>(0, before - free_bytes());
   }
   ~CapturedStep() override { cudaGraphExecDestroy(executable_); }

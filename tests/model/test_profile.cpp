@@ -13,8 +13,7 @@ struct Outcome {
   EngineStats stats;
 };
 
-// Greedy, sampled with edited logits (so that slots are prepared), and scored; two share a prompt whose last block
-// is copied before it is written.
+// Greedy, sampled with edited logits (so that slots are prepared), and scored.
 std::vector<SequenceInput> workload(const test::Golden& golden) {
   std::vector<SequenceInput> all(6);
   for (uint64_t i = 0; i < all.size(); ++i) {
@@ -59,7 +58,8 @@ void check_equal(const Outcome& a, const Outcome& b) {
   }
 }
 
-// What the decoder calls in a step with one pass of the head.
+// What the decoder calls in a step with one pass of the head: kMaxBatch rows are one.
+constexpr int32_t kMaxBatch = 512;
 std::map<Op, int64_t> calls_of_step(const ModelConfig& model) {
   const int64_t layers = model.layers;
   return {{Op::embed, 1},
@@ -109,14 +109,16 @@ TEST_CASE("timing the ops changes no answer and counts every op", "[tiny]") {
     for (bool graphs : {true, false})
       for (int depth : {1, 2, 4}) {
         DYNAMIC_SECTION(name << ", graphs " << graphs << ", depth " << depth) {
-          const Outcome timed =
-              run(name, {.threads = 2, .steps_in_flight = depth, .graphs = graphs, .profile_ops = true});
+          const Outcome timed = run(
+              name,
+              {.threads = 2, .max_batch = kMaxBatch, .steps_in_flight = depth, .graphs = graphs, .profile_ops = true});
           check_equal(plain, timed);
           check_calls(timed.stats, model);
         }
       }
     DYNAMIC_SECTION(name << ", two ranks") {
-      const Outcome timed = run(name, {.threads = 2, .tensor_parallel = 2, .profile_ops = true});
+      const Outcome timed =
+          run(name, {.threads = 2, .tensor_parallel = 2, .max_batch = kMaxBatch, .profile_ops = true});
       check_calls(timed.stats, model);
     }
   }
