@@ -55,7 +55,8 @@ class EventMoment : public Moment {
     cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
     PENSTOCK_CUDA(cudaStreamIsCapturing(stream, &capture));
     const bool captured = capture == cudaStreamCaptureStatusActive;
-    PENSTOCK_CUDA(cudaEventRecordWithFlags(event_, stream, captured ? cudaEventRecordExternal : cudaEventRecordDefault));
+    PENSTOCK_CUDA(
+        cudaEventRecordWithFlags(event_, stream, captured ? cudaEventRecordExternal : cudaEventRecordDefault));
   }
   ~EventMoment() override { cudaEventDestroy(event_); }
   void wait() const override { PENSTOCK_CUDA(cudaEventSynchronize(event_)); }
