@@ -88,8 +88,10 @@ ExitCode run(const Options& options) {
   RunStats stats;
   run_workload(engine, make_workload(options, model.vocab), stats);
   const double end = monotonic_seconds();
-  const ReportInput input{"bench", options.model,  stats,       times,        model, config,
-                          &engine, loaded - start, end - start, end - loaded, 0};
+  const bool measures = !options.report.empty() || config.profile_ops;
+  const ReportInput input{"bench",     options.model, stats,   times,
+                          model,       config,        &engine, loaded - start,
+                          end - start, end - loaded,  0,       measures ? measure_after_run(&engine) : AfterRun{}};
   std::fputs(format_summary(input).c_str(), stdout);
   if (!options.report.empty()) write_report(make_report(input), options.report);
   return ExitCode::ok;
@@ -117,6 +119,7 @@ void add_bench_command(CLI::App& app, Command& chosen) {
       ->check(between(1, 65536))
       ->type_name("N")
       ->excludes("--max-batch");
+  add_profile_flag(*command, options->engine);
   command->add_option("--report", options->report, "write a JSON report")->type_name("FILE");
   command->add_flag("--ops", options->ops, "time each op alone against the machine's roofline, not the workload");
   command->final_callback([options, &chosen] { chosen = [options] { return run(*options); }; });

@@ -11,6 +11,7 @@
 #include "engine/model/rope_table.h"
 #include "engine/model/shard_plan.h"
 #include "engine/stage_timer.h"
+#include "engine/step/op_work.h"
 #include "engine/step/step_buffers.h"
 
 namespace penstock {
@@ -18,15 +19,7 @@ namespace {
 
 constexpr int64_t kColdBytes = 256 << 20;  // a turn through all copies: larger than a GPU's cache
 constexpr int64_t kTileValues = 8 << 20;   // random values are repeated after so many
-
-struct Roofline {
-  double flops = 0, bytes = 0;  // a second
-};
-
-// What an op cannot do without. Bytes are of device memory, read and written.
-struct Work {
-  double flops = 0, bytes = 0;
-};
+constexpr ElementBytes kBf16{2, 2};
 
 class GpuOpBench {
  public:
@@ -35,12 +28,12 @@ class GpuOpBench {
         config_(config),
         backend_(make_backend({.device = config.device, .dtype = config.dtype, .kernels = config.kernels})),
         shard_(model, 0, 1),
-        tile_(random_tile()) {}
+        tile_(random_tile()),
+        roof_(backend_->measure_roofline()) {}
 
   void run() {
-    measure_roofline();
     std::printf("matmul 8192 x 8192 x 8192: %.1f TFLOP/s, copies: %.2f TB/s\n", roof_.flops * 1e-12,
-                roof_.bytes * 1e-12);
+                roof_.memory_bytes * 1e-12);
     std::printf("%-14s %-30s %10s %9s %8s  %s\n", "op", "shape", "us", "TFLOP/s", "TB/s", "of the roofline");
     for (int64_t tokens : {1, 64, 8192}) {
       norms(tokens);
@@ -90,31 +83,15 @@ class GpuOpBench {
   void row(const std::string& op, const std::string& shape, const Work& work, int64_t copies,
            const std::function<void(int64_t)>& call) {
     const double seconds = seconds_of(call, copies);
-    const double arithmetic = work.flops / roof_.flops, memory = work.bytes / roof_.bytes;
     std::printf("%-14s %-30s %10.1f %9.1f %8.2f  %5.1f %% (%s)\n", op.c_str(), shape.c_str(), seconds * 1e6,
-                work.flops / seconds * 1e-12, work.bytes / seconds * 1e-12,
-                100 * std::max(arithmetic, memory) / seconds, arithmetic > memory ? "FLOPs" : "bytes");
+                work.flops / seconds * 1e-12, work.bytes() / seconds * 1e-12,
+                100 * least_seconds(work, roof_) / seconds,
+                arithmetic_seconds(work, roof_) > bytes_seconds(work, roof_) ? "FLOPs" : "bytes");
     std::fflush(stdout);
   }
 
   static int64_t copies_of(double bytes) {
     return std::clamp<int64_t>(static_cast<int64_t>(static_cast<double>(kColdBytes) / bytes) + 1, 2, 64);
-  }
-
-  void measure_roofline() {
-    constexpr int64_t kSize = 8192;
-    const Weight weight = random_weight(kSize, kSize);
-    const Tensor x = random_rows(kSize, kSize), out = random_rows(kSize, kSize);
-    const double flops = 2.0 * kSize * kSize * kSize;
-    roof_.flops = flops / seconds_of([&](int64_t) { backend_->matmul({out, x, weight}); }, 1);
-
-    KvCache cache{.dtype = DType::bf16, .blocks = 2, .kv_heads = 1, .block_size = 1 << 20, .head_dim = 256};
-    const DeviceBuffer memory = random_memory(4 * cache.block_size * cache.head_dim);
-    cache.k = memory.data();
-    cache.v = memory.as<uint16_t>() + 2 * cache.block_size * cache.head_dim;
-    const std::vector<BlockCopy> copy = {{0, 1}};
-    const double bytes = 2.0 * 2 * 2 * static_cast<double>(cache.block_size * cache.head_dim);
-    roof_.bytes = bytes / seconds_of([&](int64_t) { backend_->copy_blocks({cache, copy}); }, 1);
   }
 
   // --- data ---------------------------------------------------------------------------------------------------------
@@ -165,35 +142,36 @@ class GpuOpBench {
 
   void norms(int64_t tokens) {
     const int64_t hidden = model_.hidden;
-    const double values = static_cast<double>(tokens * hidden);
-    const int64_t copies = copies_of(8 * values);
+    const Work work = add_rms_norm_work(static_cast<double>(tokens), static_cast<double>(hidden), kBf16);
+    const int64_t copies = copies_of(work.bytes());
     const auto x = random_rows(copies, tokens, hidden), residual = random_rows(copies, tokens, hidden);
     const DeviceBuffer weight = random_floats(hidden, 1);
-    row("add_rms_norm", shape_of(tokens, hidden), {0, 8 * values}, copies, [&](int64_t i) {
+    row("add_rms_norm", shape_of(tokens, hidden), work, copies, [&](int64_t i) {
       backend_->add_rms_norm({x[i], residual[i], x[i], weight.as<float>(), 1e-5f});
     });
     kept_.clear();
   }
 
   void elementwise(int64_t tokens) {
-    const double values = static_cast<double>(tokens * model_.mlp),
-                 hidden_values = static_cast<double>(tokens * model_.hidden);
-    int64_t copies = copies_of(6 * values);
+    const auto count = static_cast<double>(tokens), hidden = static_cast<double>(model_.hidden);
+    Work work = gated_mul_work(count, static_cast<double>(model_.mlp), kBf16);
+    int64_t copies = copies_of(work.bytes());
     const auto gate_up = random_rows(copies, tokens, 2 * model_.mlp), mlp = random_rows(copies, tokens, model_.mlp);
-    row("gated_mul", shape_of(tokens, model_.mlp), {0, 6 * values}, copies, [&](int64_t i) {
+    row("gated_mul", shape_of(tokens, model_.mlp), work, copies, [&](int64_t i) {
       backend_->gated_mul({mlp[i], gate_up[i]});
     });
     kept_.clear();
 
-    copies = copies_of(4 * hidden_values);
+    work = gather_rows_work(count, hidden, kBf16);
+    copies = copies_of(work.bytes());
     const auto x = random_rows(copies, tokens, model_.hidden), out = random_rows(copies, tokens, model_.hidden);
     const DeviceBuffer indices = shuffled(tokens, tokens);
-    row("gather_rows", shape_of(tokens, model_.hidden), {0, 4 * hidden_values}, copies, [&](int64_t i) {
+    row("gather_rows", shape_of(tokens, model_.hidden), work, copies, [&](int64_t i) {
       backend_->gather_rows({out[i], x[i], indices.as<int32_t>()});
     });
     const Weight table = random_weight(model_.vocab, model_.hidden);
     const DeviceBuffer ids = shuffled(model_.vocab, tokens);
-    row("embed", shape_of(tokens, model_.hidden), {0, 4 * hidden_values}, copies, [&](int64_t i) {
+    row("embed", shape_of(tokens, model_.hidden), embed_work(count, hidden, 2 * hidden, kBf16), copies, [&](int64_t i) {
       backend_->embed({out[i], table, 0, nullptr, {.tokens = tokens, .input_ids = ids.as<int32_t>()}});
     });
     kept_.clear();
@@ -228,10 +206,11 @@ class GpuOpBench {
     const Tensor x = random_rows(tokens, in_features);
     const DeviceBuffer memory = backend_->allocate(tokens * out_features * 4);
     const Tensor out = memory.matrix(out_dtype, tokens, out_features);
-    const double moved = 2 * static_cast<double>(tokens * in_features) +
-                         static_cast<double>(tokens * out_features * dtype_bytes(out_dtype));
-    row("matmul", name + " " + shape_of(tokens, in_features) + " x " + std::to_string(out_features),
-        {2 * size * static_cast<double>(tokens), 2 * size + moved}, copies, [&](int64_t i) {
+    const Work work =
+        matmul_work(static_cast<double>(tokens), static_cast<double>(out_features), static_cast<double>(in_features),
+                    2 * size, static_cast<double>(dtype_bytes(out_dtype)), kBf16);
+    row("matmul", name + " " + shape_of(tokens, in_features) + " x " + std::to_string(out_features), work, copies,
+        [&](int64_t i) {
           backend_->matmul({out, x, weights[i]});
         });
     kept_.clear();
@@ -279,19 +258,17 @@ class GpuOpBench {
     backend_->upload(rope.data(), host_rope.data(), rope.bytes());
 
     const std::string shape = kind + " " + shape_of(rows, fresh) + " at " + std::to_string(context);
-    const double q = static_cast<double>(tokens * model_.heads * head_dim);
-    const double fresh_kv = 2.0 * static_cast<double>(tokens * kv_heads * head_dim);
-    // Each new token meets those before it and itself.
-    const double pairs =
-        static_cast<double>(tokens) * (static_cast<double>(context) - static_cast<double>(fresh - 1) / 2);
-    const double read = 4.0 * static_cast<double>(rows * context * kv_heads * head_dim);
+    const auto heads = static_cast<double>(model_.heads), groups = static_cast<double>(kv_heads),
+               width = static_cast<double>(head_dim);
+    AttentionReach reach;
+    for (int64_t r = 0; r < rows; ++r) reach += attention_reach(context - fresh, fresh, 0);
     const auto scale = 1 / std::sqrt(static_cast<float>(head_dim));
-    row("attention", shape, {4 * pairs * static_cast<double>(model_.heads * head_dim), read + 4 * q}, copies,
-        [&](int64_t i) {
-          backend_->paged_attention(
-              {.out = out[i], .qkv = qkv[i], .heads = model_.heads, .scale = scale, .cache = layers[i], .step = step});
-        });
-    row("qk_norm_rope", shape, {0, 4 * q + 4 * fresh_kv}, copies, [&](int64_t i) {
+    row("attention", shape, paged_attention_work(reach, heads, groups, width, kBf16), copies, [&](int64_t i) {
+      backend_->paged_attention(
+          {.out = out[i], .qkv = qkv[i], .heads = model_.heads, .scale = scale, .cache = layers[i], .step = step});
+    });
+    const Work store = qk_norm_rope_store_work(static_cast<double>(tokens), heads, groups, width, kBf16);
+    row("qk_norm_rope", shape, store, copies, [&](int64_t i) {
       backend_->qk_norm_rope_store(
           {.qkv = qkv[i], .heads = model_.heads, .rope = rope.as<float>(), .cache = layers[i], .step = step});
     });
@@ -299,8 +276,8 @@ class GpuOpBench {
   }
 
   void heads(int64_t count) {
-    const double bytes = 4.0 * static_cast<double>(count * model_.vocab);
-    const int64_t copies = copies_of(bytes);
+    const Work work = logits_read_work(static_cast<double>(count), static_cast<double>(model_.vocab));
+    const int64_t copies = copies_of(work.bytes());
     std::vector<DeviceBuffer> logits;
     for (int64_t i = 0; i < copies; ++i) logits.push_back(random_floats(count * model_.vocab, 3));
     std::vector<HeadRow> rows(count);
@@ -309,7 +286,7 @@ class GpuOpBench {
     const DeviceBuffer last_tokens = backend_->allocate(count * 4);
     const auto time = [&](const char* what, const std::function<void(const Head&)>& op) {
       backend_->upload(device_rows.data(), rows.data(), device_rows.bytes());
-      row(what, shape_of(count, model_.vocab), {0, bytes}, copies, [&](int64_t i) {
+      row(what, shape_of(count, model_.vocab), work, copies, [&](int64_t i) {
         op({logits[i].matrix(DType::f32, count, model_.vocab),
             device_rows.as<HeadRow>(),
             results.as<HeadResult>(),

@@ -10,6 +10,7 @@
 #include "engine/model/rope_table.h"
 #include "engine/model/weights.h"
 #include "engine/stage_timer.h"
+#include "engine/step/op_work.h"
 #include "engine/step/step_buffers.h"
 #include "kernels/cpu/cpu_backend.h"
 
@@ -18,10 +19,9 @@ namespace penstock {
 namespace {
 
 constexpr int64_t kColdBytes = 128 << 20;  // larger than the caches of most machines
-constexpr int64_t kWarmBytes = 256 << 10;  // of each worker: in its own second-level cache
 
-// The seconds of at least three calls, ascending, after one that is not counted.
-std::vector<double> sorted_seconds(const std::function<void()>& call) {
+// Of at least three calls, after one that is not counted.
+double median_seconds(const std::function<void()>& call) {
   constexpr double kBudget = 0.1;
   call();
   std::vector<double> times;
@@ -31,45 +31,8 @@ std::vector<double> sorted_seconds(const std::function<void()>& call) {
     times.push_back(monotonic_seconds() - start);
   }
   std::sort(times.begin(), times.end());
-  return times;
-}
-double median_seconds(const std::function<void()>& call) {
-  const std::vector<double> times = sorted_seconds(call);
   return times[times.size() / 2];
 }
-// For what the machine can do: whatever else it does can only lengthen a call.
-double least_seconds(const std::function<void()>& call) { return sorted_seconds(call).front(); }
-
-struct Roofline {
-  double flops = 0, memory_bytes = 0, cache_bytes = 0;  // a second
-};
-
-// The best of three rounds: on a machine with other work, one may go by without a quiet moment.
-Roofline measure_roofline(cpu::CpuBackend& backend, cpu::Precision precision) {
-  constexpr int64_t kFmaRounds = 1 << 16, kMemory = 2 * kColdBytes;
-  constexpr int kPasses = 64;  // over the cache, so that waking the workers counts little
-  const cpu::Ops& ops = cpu::ops();
-  cpu::ThreadPool& pool = backend.pool();
-  const int64_t warm = kWarmBytes * pool.size();
-  const DeviceBuffer data = backend.allocate(kMemory);
-  backend.fill_zero(data.data(), kMemory);
-  Roofline roof;
-  for (int round = 0; round < 3; ++round) {
-    int64_t flops = 0;
-    const double arithmetic = least_seconds([&] { flops = ops.multiply_add(pool, precision, kFmaRounds); });
-    const double memory = least_seconds([&] { ops.read_memory(pool, data.as<float>(), kMemory / 4, 1); });
-    const double cache = least_seconds([&] { ops.read_memory(pool, data.as<float>(), warm / 4, kPasses); });
-    roof.flops = std::max(roof.flops, static_cast<double>(flops) / arithmetic);
-    roof.memory_bytes = std::max(roof.memory_bytes, kMemory / memory);
-    roof.cache_bytes = std::max(roof.cache_bytes, static_cast<double>(kPasses * warm) / cache);
-  }
-  return roof;
-}
-
-// What an op cannot do without: FLOPs, bytes that come from memory, bytes that the op before has just written.
-struct Work {
-  double flops = 0, cold_bytes = 0, warm_bytes = 0;
-};
 
 class OpBench {
  public:
@@ -78,9 +41,11 @@ class OpBench {
         config_(config),
         backend_({.dtype = config.dtype, .threads = std::max(1, config.threads)}),
         shard_(model, 0, 1),
-        is_cold_(weight_bytes(model, shard_, backend_) > kColdBytes / 2) {
-    roof_ = measure_roofline(backend_, config.dtype == DType::bf16 ? cpu::Precision::bf16 : cpu::Precision::f32);
-  }
+        elements_{static_cast<double>(dtype_bytes(backend_.activation_dtype())),
+                  static_cast<double>(dtype_bytes(backend_.kv_dtype()))},
+        roof_(backend_.measure_roofline()),
+        limit_(roofline_for(roof_, weight_bytes(model, shard_, backend_))),
+        is_cold_(limit_.memory_bytes == roof_.memory_bytes) {}
 
   void run() {
     print_roofline();
@@ -116,12 +81,9 @@ class OpBench {
            const std::function<void(int64_t)>& call) {
     int64_t count = 0;
     const double seconds = median_seconds([&] { call(count++); });
-    const double arithmetic = work.flops / roof_.flops;
-    const double cold = work.cold_bytes / (is_cold_ ? roof_.memory_bytes : roof_.cache_bytes);
-    const double bytes = cold + work.warm_bytes / roof_.cache_bytes;
     std::printf("%-14s %-28s %12.1f %10.1f %8.1f  %5.1f %% (%s)\n", op.c_str(), shape.c_str(), seconds * 1e6,
-                work.flops / seconds * 1e-9, (work.cold_bytes + work.warm_bytes) / seconds * 1e-9,
-                100 * std::max(arithmetic, bytes) / seconds, arithmetic > bytes ? "FLOPs" : "bytes");
+                work.flops / seconds * 1e-9, work.bytes() / seconds * 1e-9, 100 * least_seconds(work, limit_) / seconds,
+                arithmetic_seconds(work, limit_) > bytes_seconds(work, limit_) ? "FLOPs" : "bytes");
     std::fflush(stdout);
   }
 
@@ -153,9 +115,9 @@ class OpBench {
     const std::vector<Weight> weights = random_weights(out_features, in_features);
     const DeviceBuffer x = random_floats(512 * in_features), out = random_floats(512 * out_features);
     for (int64_t tokens : {1, 32, 512}) {
-      const double size = static_cast<double>(in_features) * static_cast<double>(out_features);
-      const Work work{2 * size * static_cast<double>(tokens), static_cast<double>(weights[0].storage.bytes()),
-                      4.0 * static_cast<double>(tokens * (in_features + out_features))};
+      const Work work =
+          matmul_work(static_cast<double>(tokens), static_cast<double>(out_features), static_cast<double>(in_features),
+                      static_cast<double>(weights[0].storage.bytes()), elements_.activation, elements_);
       row("matmul",
           name + " " + std::to_string(tokens) + " x " + std::to_string(in_features) + " x " +
               std::to_string(out_features),
@@ -173,20 +135,20 @@ class OpBench {
     const Tensor x = a.matrix(DType::f32, tokens, hidden), residual = b.matrix(DType::f32, tokens, hidden);
     const DeviceBuffer c = random_floats(tokens * hidden);
     const Tensor out = c.matrix(DType::f32, tokens, hidden);
-    const double values = static_cast<double>(tokens * hidden);
+    const auto count = static_cast<double>(tokens), width = static_cast<double>(hidden);
     const std::string shape = std::to_string(tokens) + " x " + std::to_string(hidden);
-    row("rms_norm", shape, {3 * values, 0, 8 * values}, [&](int64_t) {
+    row("rms_norm", shape, rms_norm_work(count, width, elements_), [&](int64_t) {
       backend_.rms_norm({out, x, w.as<float>(), 1e-5f});
     });
-    row("add_rms_norm", shape, {4 * values, 0, 16 * values}, [&](int64_t) {
+    row("add_rms_norm", shape, add_rms_norm_work(count, width, elements_), [&](int64_t) {
       backend_.add_rms_norm({out, residual, x, w.as<float>(), 1e-5f});
     });
   }
 
   void gated_mul(int64_t tokens) {
     const DeviceBuffer a = random_floats(tokens * 2 * model_.mlp), b = random_floats(tokens * model_.mlp);
-    const double values = static_cast<double>(tokens * model_.mlp);
-    row("gated_mul", std::to_string(tokens) + " x " + std::to_string(model_.mlp), {0, 0, 12 * values}, [&](int64_t) {
+    const Work work = gated_mul_work(static_cast<double>(tokens), static_cast<double>(model_.mlp), elements_);
+    row("gated_mul", std::to_string(tokens) + " x " + std::to_string(model_.mlp), work, [&](int64_t) {
       backend_.gated_mul({b.matrix(DType::f32, tokens, model_.mlp), a.matrix(DType::f32, tokens, 2 * model_.mlp)});
     });
   }
@@ -239,18 +201,16 @@ class OpBench {
     const std::vector<float> rope = rope_tables(model_, context);
 
     embed(shape, tokens, step, buffers);
-    const double fresh_kv = 2.0 * static_cast<double>(tokens * kv_heads * head_dim);
-    const double q = static_cast<double>(tokens * model_.heads * head_dim);
-    const double kv_unit = static_cast<double>(dtype_bytes(backend_.kv_dtype()));
-    row("qk_norm_rope", shape, {3 * (q + fresh_kv / 2), fresh_kv * kv_unit, 8 * q + 4 * fresh_kv}, [&](int64_t i) {
+    const auto heads = static_cast<double>(model_.heads), groups = static_cast<double>(kv_heads),
+               width = static_cast<double>(head_dim);
+    const Work store = qk_norm_rope_store_work(static_cast<double>(tokens), heads, groups, width, elements_);
+    row("qk_norm_rope", shape, store, [&](int64_t i) {
       backend_.qk_norm_rope_store(
           {.qkv = qkv, .heads = model_.heads, .rope = rope.data(), .cache = layers[i % layers.size()], .step = step});
     });
-    // Each new token meets those before it and itself.
-    const double pairs =
-        static_cast<double>(rows * fresh) * (static_cast<double>(context) - static_cast<double>(fresh - 1) / 2);
-    const double read = 2.0 * static_cast<double>(rows * context * kv_heads * head_dim) * kv_unit;
-    row("attention", shape, {4 * pairs * static_cast<double>(model_.heads * head_dim), read, 8 * q}, [&](int64_t i) {
+    AttentionReach reach;
+    for (int64_t r = 0; r < rows; ++r) reach += attention_reach(context - fresh, fresh, 0);
+    row("attention", shape, paged_attention_work(reach, heads, groups, width, elements_), [&](int64_t i) {
       backend_.paged_attention({.out = out,
                                 .qkv = qkv,
                                 .heads = model_.heads,
@@ -263,8 +223,9 @@ class OpBench {
   void embed(const std::string& shape, int64_t tokens, const StepView& step, const StepBuffers& buffers) {
     const std::vector<Weight> tables = random_weights(model_.vocab, model_.hidden);
     const DeviceBuffer out = random_floats(tokens * model_.hidden);
-    const double values = static_cast<double>(tokens * model_.hidden);
-    row("embed", shape, {0, values * static_cast<double>(dtype_bytes(tables[0].dtype)), 4 * values}, [&](int64_t i) {
+    const auto hidden = static_cast<double>(model_.hidden);
+    const double row_bytes = hidden * static_cast<double>(dtype_bytes(tables[0].dtype));
+    row("embed", shape, embed_work(static_cast<double>(tokens), hidden, row_bytes, elements_), [&](int64_t i) {
       backend_.embed(
           {out.matrix(DType::f32, tokens, model_.hidden), tables[i % tables.size()], 0, buffers.last_tokens(), step});
     });
@@ -276,7 +237,7 @@ class OpBench {
     std::vector<int32_t> indices(kRows), last_tokens(kRows);
     for (int64_t r = 0; r < kRows; ++r) indices[r] = static_cast<int32_t>(r * 16);
     row("gather_rows", "32 of 512 x " + std::to_string(model_.hidden),
-        {0, 0, 8.0 * static_cast<double>(kRows * model_.hidden)}, [&](int64_t) {
+        gather_rows_work(kRows, static_cast<double>(model_.hidden), elements_), [&](int64_t) {
           backend_.gather_rows({wanted.matrix(DType::f32, kRows, model_.hidden),
                                 x.matrix(DType::f32, 512, model_.hidden), indices.data()});
         });
@@ -287,7 +248,7 @@ class OpBench {
     std::vector<HeadRow> rows(kRows);
     std::vector<HeadResult> results(kRows);
     const Head head{logits, rows.data(), results.data(), last_tokens.data(), nullptr, {}};
-    const Work work{0, 0, 4.0 * static_cast<double>(kRows * model_.vocab)};
+    const Work work = logits_read_work(kRows, static_cast<double>(model_.vocab));
     const std::string shape = "32 x " + std::to_string(model_.vocab);
     for (int32_t r = 0; r < kRows; ++r) rows[r] = {.slot = r, .position = r};
     row("sample", shape + ", greedy", work, [&](int64_t) { backend_.sample(head); });
@@ -301,8 +262,9 @@ class OpBench {
   const EngineConfig& config_;
   cpu::CpuBackend backend_;
   ShardPlan shard_;
+  ElementBytes elements_;
+  Roofline roof_, limit_;  // the machine's; with weights where they are
   bool is_cold_;
-  Roofline roof_;
 };
 
 }  // namespace

@@ -165,6 +165,11 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
   command.add_flag("--deterministic", config.deterministic, "the same answers whatever the batch, on CUDA too");
 }
 
+void add_profile_flag(CLI::App& command, EngineFlags& flags) {
+  add_choice<bool>(command, "--profile", flags.config.profile_ops, {{"off", false}, {"ops", true}},
+                   "ops: time the ops of some steps on the device, for the report and the summary", "off");
+}
+
 void add_flags(CLI::App& command, SamplingFlags& flags) {
   RequestDefaults& defaults = flags.defaults;
   const std::string note = ", for requests that do not say; else generation_config.json's, else OpenAI's default";

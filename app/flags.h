@@ -58,6 +58,9 @@ void add_flags(CLI::App& command, SamplingFlags& flags);
 void add_flags(CLI::App& command, RunFlags& flags);
 void add_flags(CLI::App& command, ReportFlags& flags);
 
+// Of commands that compute: --profile, into flags.config.
+void add_profile_flag(CLI::App& command, EngineFlags& flags);
+
 // A number in [low, high]; NaN is in no range.
 CLI::Validator between(double low, double high);
 

@@ -10,6 +10,7 @@
 
 #include "app/output_file.h"
 #include "app/process_start.h"
+#include "app/report_work.h"
 
 namespace penstock {
 
@@ -54,7 +55,7 @@ int64_t peak_host_bytes() {
   return 0;
 }
 
-OrderedJson memory(const MemoryPlan& plan) {
+OrderedJson memory(const MemoryPlan& plan, int64_t peak) {
   return {{"plan",
            {{"available_bytes", plan.available_bytes},
             {"weight_bytes", plan.weight_bytes},
@@ -68,7 +69,24 @@ OrderedJson memory(const MemoryPlan& plan) {
             {"left_over_bytes", plan.left_over_bytes()},
             {"max_batch", plan.max_batch},
             {"max_step_tokens", plan.max_step_tokens}}},
-          {"peak_host_bytes", peak_host_bytes()}};
+          {"peak_host_bytes", peak}};
+}
+
+WorkInput work_input(const ReportInput& input, const EngineStats& stats) {
+  WorkInput work{stats, input.times, input.after.roofline, input.run_seconds};
+  if (work.roofline) work.roofline = roofline_for(*work.roofline, input.engine->memory_plan().weight_bytes);
+  return work;
+}
+
+void add_work(OrderedJson& report, const WorkInput& work, const ReportInput& input) {
+  if (const std::optional<Roofline>& roof = input.after.roofline)
+    report["roofline"] = {{"flops_per_second", roof->flops},
+                          {"memory_bytes_per_second", roof->memory_bytes},
+                          {"cache_bytes_per_second", roof->cache_bytes}};
+  report["work"] = report_work(work);
+  report["steps"] = report_steps(work);
+  report["head_buckets"] = report_head_buckets(work.stats);
+  if (input.engine_config.profile_ops) report["profile"] = report_profile(work);
 }
 
 void add_engine(OrderedJson& report, const ReportInput& input) {
@@ -80,13 +98,14 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
   const double prefill = stats.prefill_step_seconds, decode = stats.decode_step_seconds;
   if (prefill > 0) report["rates"]["prefill_tokens_per_second"] = per_second(stats.prefill_step_tokens, prefill);
   if (decode > 0) report["rates"]["decode_tokens_per_second"] = per_second(stats.decode_step_tokens, decode);
-  if (stats.loop_seconds > 0) report["device"]["idle_share"] = 1 - stats.busy_seconds / stats.loop_seconds;
-  report["device"]["busy_seconds"] = stats.busy_seconds;
+  report["device"].update(report_idle(stats));
+  report["device"]["loop_seconds"] = stats.loop_seconds;
   report["device"]["steps"] = stats.scheduler.steps;
+  report["device"]["steps_in_flight"] = input.engine_config.steps_in_flight;
   report["device"]["graphs"] = stats.graphs;
-  report["device"]["graph_bytes"] = stats.graph_bytes;
   if (stats.first_token_at > 0)
     report["seconds"]["process_start_to_first_token"] = stats.first_token_at - process_start_seconds();
+  report["graphs"] = {{"capture_seconds", input.times.seconds(Stage::capture_graphs)}, {"bytes", stats.graph_bytes}};
   report["buckets"] = buckets(stats);
   report["kv"] = {{"block_size", plan.block_size},
                   {"blocks", plan.kv_blocks},
@@ -96,7 +115,8 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
                   {"preemptions", stats.scheduler.preemptions},
                   {"recomputed_tokens", stats.scheduler.recomputed_tokens},
                   {"block_copies", stats.scheduler.block_copies}};
-  report["memory"] = memory(plan);
+  report["memory"] = memory(plan, input.after.peak_host_bytes);
+  add_work(report, work_input(input, stats), input);
 }
 
 int open_report(const std::string& path, int flags) {
@@ -104,6 +124,17 @@ int open_report(const std::string& path, int flags) {
 }
 
 }  // namespace
+
+AfterRun measure_after_run(Engine* engine) {
+  AfterRun after{peak_host_bytes(), {}};
+  if (!engine) return after;
+  try {
+    after.roofline = engine->measure_roofline();
+  } catch (const Error& error) {
+    std::fprintf(stderr, "penstock: the report has no roofline: %s\n", error.what());
+  }
+  return after;
+}
 
 OrderedJson make_report(const ReportInput& input) {
   const RunStats& stats = input.stats;
@@ -158,10 +189,12 @@ std::string format_summary(const ReportInput& input) {
                 stats.first_token.percentile(0.5), stats.first_token.percentile(0.99),
                 stats.per_output_token.percentile(0.5) * 1e3, stats.per_output_token.percentile(0.99) * 1e3);
   text += line;
-  if (engine.first_token_at == 0) return text;
-  std::snprintf(line, sizeof line, "penstock: from the start of the process to the first token %.2f s\n",
-                engine.first_token_at - process_start_seconds());
-  return text + line;
+  if (engine.first_token_at > 0) {
+    std::snprintf(line, sizeof line, "penstock: from the start of the process to the first token %.2f s\n",
+                  engine.first_token_at - process_start_seconds());
+    text += line;
+  }
+  return text + format_profile(work_input(input, engine));
 }
 
 void check_report_path(const std::string& path) {

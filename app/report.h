@@ -1,5 +1,6 @@
 // The report of a run: design.md §8. JSON for programs, a few lines for people.
 #pragma once
+#include <optional>
 #include <string>
 
 #include "app/run_stats.h"
@@ -7,6 +8,14 @@
 #include "engine/json.h"
 
 namespace penstock {
+
+// What is measured when the work is done, in this order: the roofline takes memory of its own.
+struct AfterRun {
+  int64_t peak_host_bytes = 0;
+  std::optional<Roofline> roofline;
+};
+// A roofline that could not be measured is a line on standard error. `engine` (may be null) must have ended its work.
+AfterRun measure_after_run(Engine* engine);
 
 struct ReportInput {
   std::string command, model;  // "run", the folder
@@ -19,11 +28,12 @@ struct ReportInput {
   double wall_seconds = 0;  // of the whole run
   double run_seconds = 0;   // of it, with a loaded engine
   int exit_code = 0;
+  AfterRun after;
 };
 
 // What has not been measured is absent, never zero.
 OrderedJson make_report(const ReportInput& input);
-std::string format_summary(const ReportInput& input);
+std::string format_summary(const ReportInput& input);  // and the times of ops, where some were taken
 
 // Whether `path` can be written, without changing it. Errors: Error(cannot_create).
 void check_report_path(const std::string& path);

@@ -111,12 +111,27 @@ class Run {
                                         " were handled and " + std::to_string(writer.written()) + " records written");
   }
 
+  // A run that was told to stop measures nothing: its sequences may still run, and its time is short.
+  AfterRun after_run(Engine* engine, ExitCode code) const {
+    const bool wanted = !options_.report.report.empty() || engine_config_.profile_ops;
+    return wanted ? measure_after_run(code == ExitCode::stopped_early ? nullptr : engine) : AfterRun{};
+  }
+
   ExitCode finish(ExitCode code) {
-    const Engine* engine = loader_ ? loader_->get() : nullptr;
+    Engine* engine = loader_ ? loader_->get() : nullptr;
     const double load = loader_ ? loader_->load_seconds() : 0, wall = monotonic_seconds() - start_;
-    const ReportInput input{
-        "run",       options_.model.model,  stats_, *times_, config_, engine_config_, engine, load, wall,
-        wall - load, static_cast<int>(code)};
+    const ReportInput input{"run",
+                            options_.model.model,
+                            stats_,
+                            *times_,
+                            config_,
+                            engine_config_,
+                            engine,
+                            load,
+                            wall,
+                            wall - load,
+                            static_cast<int>(code),
+                            after_run(engine, code)};
     std::fputs(format_summary(input).c_str(), stderr);
     if (!options_.report.report.empty()) write_report(make_report(input), options_.report.report);
     return code;
@@ -148,6 +163,7 @@ void add_run_command(CLI::App& app, Command& chosen) {
   add_flags(*command, options->sampling);
   add_flags(*command, options->engine);
   add_flags(*command, options->report);
+  add_profile_flag(*command, options->engine);
   command->final_callback([options, &chosen] {
     chosen = [options] {
       options->engine.warm_up();

@@ -4,6 +4,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -55,6 +56,7 @@ struct Engine::Impl {
   EngineStats stats;
   std::exception_ptr failure;
   bool stopping_admission = false, closing = false;
+  std::optional<std::promise<Roofline>> roofline_wanted;
 
   std::thread thread;
 
@@ -80,6 +82,7 @@ struct Engine::Impl {
     try {
       int in_flight = 0;
       for (double start; take_inbox(in_flight > 0, start);) {
+        if (in_flight == 0 && measure_roofline()) continue;
         while (in_flight < config.steps_in_flight && plan_and_submit()) ++in_flight;
         if (in_flight > 0) {
           commit(ranks.wait());
@@ -91,6 +94,7 @@ struct Engine::Impl {
     } catch (...) {
       std::lock_guard lock(mutex);
       failure = std::current_exception();
+      if (roofline_wanted) roofline_wanted->set_exception(failure);
       outbox_changed.notify_all();
       notify();
     }
@@ -100,8 +104,11 @@ struct Engine::Impl {
   // when there was work again.
   bool take_inbox(bool busy, double& start) {
     std::unique_lock lock(mutex);
-    if (!busy && scheduler.idle())
-      inbox_changed.wait(lock, [&] { return closing || !inbox.empty() || stopping_admission; });
+    const auto woken = [&] { return closing || !inbox.empty() || stopping_admission || roofline_wanted; };
+    if (!busy && scheduler.idle() && !woken()) {
+      slept = true;
+      inbox_changed.wait(lock, woken);
+    }
     start = monotonic_seconds();
     if (closing) return false;
     StageTimer timer(times, Stage::schedule);
@@ -115,17 +122,35 @@ struct Engine::Impl {
     return true;
   }
 
+  // False when nobody asked, or while there is work.
+  bool measure_roofline() {
+    std::promise<Roofline> answer;
+    {
+      std::lock_guard lock(mutex);
+      if (!roofline_wanted || !scheduler.idle()) return false;
+      answer = std::move(*roofline_wanted);
+      roofline_wanted.reset();
+    }
+    try {
+      answer.set_value(ranks.measure_roofline());
+    } catch (const Error&) {
+      answer.set_exception(std::current_exception());
+    }
+    return true;
+  }
+
   bool plan_and_submit() {
     StageTimer timer(times, Stage::schedule);
     StepPlan plan = scheduler.plan();
     if (plan.empty()) return false;
-    planned.push_back({plan.num_tokens(), plan.num_prefill_tokens});
+    planned.push_back({plan.num_tokens(), plan.num_prefill_tokens, static_cast<int64_t>(plan.head.size()),
+                       ranks.account().work_of(plan), std::exchange(slept, false)});
     ranks.submit(std::move(plan));
     return true;
   }
 
   void commit(RankGroup::Done done) {
-    const Planned step = planned.front();
+    const PlannedStep step = planned.front();
     planned.pop_front();
     // A step that mixes both is divided by its tokens.
     const double prefill_share = static_cast<double>(step.prefill_tokens) / static_cast<double>(step.tokens);
@@ -142,12 +167,12 @@ struct Engine::Impl {
       bucket.padding_tokens += done.timing.bucket - step.tokens;
       stats.prefill_tokens += step.prefill_tokens;
       stats.decode_tokens += step.tokens - step.prefill_tokens;
-      stats.busy_seconds += done.timing.seconds;
       (step.prefill_tokens ? stats.prefill_step_tokens : stats.decode_step_tokens) += step.tokens;
       (step.prefill_tokens ? stats.prefill_step_seconds : stats.decode_step_seconds) += done.timing.seconds;
       stats.graphs = done.timing.graphs;
       stats.graph_bytes = done.timing.graph_bytes;
       if (stats.first_token_at == 0 && !done.result.head.empty()) stats.first_token_at = monotonic_seconds();
+      stats.account.add(step, done.timing);
     }
     StageTimer timer(times, Stage::schedule);
     scheduler.commit(done.result);
@@ -164,10 +189,8 @@ struct Engine::Impl {
     notify();
   }
 
-  struct Planned {
-    int64_t tokens, prefill_tokens;
-  };
-  std::deque<Planned> planned;             // of the steps in flight; engine thread only
+  std::deque<PlannedStep> planned;         // of the steps in flight; engine thread only
+  bool slept = false;                      // since the last step was planned; engine thread only
   std::map<int64_t, BucketStats> buckets;  // guarded by mutex
 };
 
@@ -201,6 +224,17 @@ void Engine::stop_admission() {
     impl_->stopping_admission = true;
   }
   impl_->inbox_changed.notify_all();
+}
+
+Roofline Engine::measure_roofline() {
+  std::future<Roofline> answer;
+  {
+    std::lock_guard lock(impl_->mutex);
+    if (impl_->failure) std::rethrow_exception(impl_->failure);
+    answer = impl_->roofline_wanted.emplace().get_future();
+  }
+  impl_->inbox_changed.notify_all();
+  return answer.get();
 }
 
 const MemoryPlan& Engine::memory_plan() const { return impl_->ranks.memory_plan(); }

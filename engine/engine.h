@@ -12,6 +12,7 @@
 #include "engine/schedule/scheduler.h"
 #include "engine/stage_timer.h"
 #include "engine/step/memory_plan.h"
+#include "engine/step/run_account.h"
 
 namespace penstock {
 
@@ -29,12 +30,12 @@ struct EngineStats {
   // Steps that hold any prefill, and steps that only decode: all their tokens, and their whole time.
   int64_t prefill_step_tokens = 0, decode_step_tokens = 0;
   double prefill_step_seconds = 0, decode_step_seconds = 0;
-  double busy_seconds = 0;  // of the device, in steps
-  double loop_seconds = 0;  // of the engine thread while it had work; idle share = 1 - busy / loop
-  int64_t graphs = 0;       // captured
-  int64_t graph_bytes = 0;  // of the device's memory that they took
+  double loop_seconds = 0;  // of the engine thread while it had work
+  int64_t graphs = 0;       // recorded
+  int64_t graph_bytes = 0;  // of the device, by them
   // Monotonic: when the first step with wanted logits was done. 0: not yet.
   double first_token_at = 0;
+  RunAccount account;  // of rank 0
 };
 
 class Engine {
@@ -59,6 +60,10 @@ class Engine {
 
   const MemoryPlan& memory_plan() const;
   EngineStats stats() const;  // any thread, any time
+
+  // Of rank 0's device, once nothing runs any more; waits for that. One thread at a time, no add() meanwhile.
+  // Errors: Error(no_device) when there is no memory left to measure with; what ended the engine thread.
+  Roofline measure_roofline();
 
  private:
   struct Impl;

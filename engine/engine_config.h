@@ -26,6 +26,7 @@ struct EngineConfig {
   int32_t steps_in_flight = 2;
   bool graphs = true;
   KernelChoice kernels = KernelChoice::automatic;  // CUDA
+  bool profile_ops = false;  // some steps run with marks between their ops
   bool deterministic = false;
   bool random_weights = false;  // bench: a fixed seed instead of the folder's weights
   bool poison_memory = false;   // tests: fresh device memory holds NaN

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstdint>
 
+#include "kernels/trace_range.h"
+
 namespace penstock {
 
 enum class Stage {
@@ -54,16 +56,18 @@ class StageTimes {
   std::array<Entry, kNumStages> entries_;
 };
 
-// Times its own scope.
+// Times its own scope, and is its range for a profiler.
 class StageTimer {
  public:
-  StageTimer(StageTimes& times, Stage stage) : times_(times), stage_(stage), start_(monotonic_seconds()) {}
+  StageTimer(StageTimes& times, Stage stage)
+      : times_(times), stage_(stage), range_(stage_name(stage)), start_(monotonic_seconds()) {}
   ~StageTimer() { times_.add(stage_, monotonic_seconds() - start_); }
   StageTimer(const StageTimer&) = delete;
 
  private:
   StageTimes& times_;
   Stage stage_;
+  TraceRange range_;
   double start_;
 };
 

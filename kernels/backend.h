@@ -16,6 +16,7 @@
 
 #include "kernels/device_buffer.h"
 #include "kernels/host_matrix.h"
+#include "kernels/roofline.h"
 #include "kernels/step_view.h"
 #include "kernels/tensor.h"
 
@@ -180,6 +181,9 @@ class Backend {
   virtual std::unique_ptr<Moment> mark() = 0;
   virtual void fill_zero(void* device, int64_t bytes) = 0;
   virtual void synchronize() = 0;
+
+  // Some tenths of a second on an idle device, in memory of its own. Errors: Error(no_device) when that cannot be had.
+  virtual Roofline measure_roofline() = 0;
 
   // --- weights ------------------------------------------------------------------------------------------------------
   // `checkpoint`: the dtype in the file; the backend chooses what it stores. weight_bytes says what allocate_weight

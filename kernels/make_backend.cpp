@@ -1,5 +1,6 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/trace_range.h"
 #ifdef PENSTOCK_CUDA
 #include "kernels/cuda/make_cuda_backend.h"
 #endif
@@ -26,6 +27,18 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   return cuda::make_cuda_backend(options);
 #else
   throw Error(ExitCode::no_device, "this build has no CUDA support");
+#endif
+}
+
+void begin_trace_range([[maybe_unused]] const char* name) {
+#ifdef PENSTOCK_CUDA
+  cuda::begin_trace_range(name);
+#endif
+}
+
+void end_trace_range() {
+#ifdef PENSTOCK_CUDA
+  cuda::end_trace_range();
 #endif
 }
 

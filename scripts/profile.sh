@@ -2,6 +2,8 @@
 # Measures the parts.
 #   scripts/profile.sh matmul           our CPU matmul beside oneDNN's, alternating in one run
 #   scripts/profile.sh ops [MODEL]      every op against the roofline measured in the same run
+#   scripts/profile.sh gpu [WORKLOAD…]  the ops and vLLM's workloads on a GPU, beside vLLM's figures (--list names them,
+#                                       --reports keeps their reports; PENSTOCK names a binary that is already built)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
@@ -14,5 +16,8 @@ case ${1:-} in
   ops)
     scripts/build.sh release penstock
     build/release/penstock bench "${2:-models/smollm2}" --ops ;;
-  *) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 64 ;;
+  gpu)
+    [ -n "${PENSTOCK:-}" ] || { scripts/build.sh release penstock; PENSTOCK=build/release/penstock; }
+    python3 scripts/gpu_workloads.py --penstock "$PENSTOCK" "${@:2}" ;;
+  *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 64 ;;
 esac

@@ -40,7 +40,7 @@ struct StepPlan {
   std::vector<int32_t> head_tokens;   // [head] index into input_ids of the token whose logits each one wants
   std::vector<BlockCopy> copies;      // to be done before the step, in every layer; independent of each other
   std::vector<SlotSetup> setups;      // likewise before the step
-  int64_t num_prefill_tokens = 0;     // of rows that are not decoding; for the report
+  int64_t num_prefill_tokens = 0;     // of rows that are not decoding, which come last; for the report
 
   int64_t num_tokens() const { return static_cast<int64_t>(input_ids.size()); }
   bool empty() const { return rows.empty(); }

@@ -5,6 +5,7 @@
 
 #include "engine/model/rope_table.h"
 #include "engine/step/graph_buckets.h"
+#include "kernels/trace_range.h"
 
 namespace penstock {
 namespace {
@@ -55,22 +56,29 @@ ModelRunner::Step ModelRunner::start(const StepPlan& plan) {
   step.id = plan.id;
   step.wanted = static_cast<int64_t>(plan.head.size());
   step.bucket = config_.graphs ? bucket_for(trunk_buckets_, plan.num_tokens()) : plan.num_tokens();
+  step.head_bucket = padded_head_rows(step.wanted);
+  step.timed = wants_op_times(step.bucket);
+  const std::vector<Part> parts = parts_of(step);
+  record_used_before(parts, step);
   {
     StageTimer timer(times_, Stage::upload);
     copy_blocks(plan);
     prepare_slots(plan);
-    buffers_.upload(plan, step.bucket, padded_head_rows(step.wanted), backend_);
+    buffers_.upload(plan, step.bucket, step.head_bucket, backend_);
   }
   step.begin = backend_.mark();
-  run_trunk(step.bucket);
+  {
+    TraceRange range(stage_name(plan.num_prefill_tokens > 0 ? Stage::prefill : Stage::decode));
+    run(parts[0], step);
+  }
   step.head_begin = backend_.mark();
-  for (int64_t first = 0; first < step.wanted; first += head_buckets_.back())
-    run_head(first, std::min(head_buckets_.back(), step.wanted - first));
+  {
+    TraceRange range(stage_name(Stage::sample));
+    for (size_t i = 1; i < parts.size(); ++i) run(parts[i], step);
+  }
   step.end = backend_.mark();
   download_results(plan, step);
   step.downloaded = backend_.mark();
-  step.graphs = graphs_;
-  step.graph_bytes = graph_bytes_;
   return step;
 }
 
@@ -79,8 +87,15 @@ StepResult ModelRunner::finish(const Step& step, Timing& timing) {
   timing = {.bucket = step.bucket,
             .seconds = step.end->seconds_since(*step.begin),
             .head_seconds = step.end->seconds_since(*step.head_begin),
+            .head_bucket = step.head_bucket,
             .graphs = step.graphs,
-            .graph_bytes = step.graph_bytes};
+            .graph_bytes = step.graph_bytes,
+            .recorded = step.recorded,
+            .ops = {}};
+  if (step.timed) {
+    timing.ops.emplace();
+    for (const auto& marks : step.marks) *timing.ops += marks->times();
+  }
   StepResult result{.id = step.id, .head = std::vector<HeadResult>(step.wanted), .top = {}};
   const int64_t head_bytes = step.wanted * static_cast<int64_t>(sizeof(HeadResult));
   if (step.wanted > 0) std::memcpy(result.head.data(), step.results, head_bytes);
@@ -123,30 +138,77 @@ int64_t ModelRunner::padded_head_rows(int64_t wanted) const {
   return wanted - rest + (rest ? bucket_for(head_buckets_, rest) : 0);
 }
 
-void ModelRunner::run_trunk(int64_t tokens) {
-  auto trunk = [this, tokens] { decoder_.trunk(buffers_.view(tokens), kv_.layers(), buffers_.last_tokens()); };
-  run(trunk_graphs_[tokens], trunk);
+std::vector<ModelRunner::Part> ModelRunner::parts_of(const Step& step) const {
+  std::vector<Part> parts = {{Part::kTrunk, step.bucket, step.timed}};
+  const int64_t pass = head_buckets_.back();
+  for (int64_t first = 0; first < step.head_bucket; first += pass)
+    parts.push_back({first, std::min(pass, step.head_bucket - first), step.timed});
+  return parts;
 }
 
-void ModelRunner::run_head(int64_t first, int64_t rows) {
-  const int64_t bucket = config_.graphs ? bucket_for(head_buckets_, rows) : rows;
-  auto head = [this, first, bucket] {
-    decoder_.head(bucket, buffers_.head_tokens() + first, buffers_.head_rows() + first, buffers_.results() + first,
-                  buffers_.top() + first * kMaxTopLogprobs, buffers_.last_tokens(), buffers_.slots());
-  };
-  run(head_graphs_[{first, bucket}], head);
+void ModelRunner::compute(const Part& part) {
+  if (part.first == Part::kTrunk)
+    return decoder_.trunk(buffers_.view(part.bucket), kv_.layers(), buffers_.last_tokens());
+  decoder_.head(part.bucket, buffers_.head_tokens() + part.first, buffers_.head_rows() + part.first,
+                buffers_.results() + part.first, buffers_.top() + part.first * kMaxTopLogprobs, buffers_.last_tokens(),
+                buffers_.slots());
 }
 
-// Eagerly the first time: many sizes come only once, on the way into a job and out of it, and none is waited for.
-void ModelRunner::run(Recorded& recorded, const std::function<void()>& verbs) {
-  if (!config_.graphs || recorded.uses++ == 0) return verbs();
-  if (!recorded.graph) {
+// Before the step's clock starts, since the device may wait meanwhile. Not at a part's first use: many sizes come only
+// once, on the way into a job and out of it, and run eagerly.
+void ModelRunner::record_used_before(const std::vector<Part>& parts, Step& step) {
+  for (const Part& part : parts) {
+    if (!config_.graphs) break;
+    RecordedPart& recorded = recorded_[part];
+    if (recorded.graph || recorded.uses++ == 0) continue;
     StageTimer timer(times_, Stage::capture_graphs);
-    recorded.graph = backend_.record(verbs);
+    if (part.timed) profiler_->mark_into((recorded.marks = std::make_shared<OpMarks>()).get());
+    recorded.graph = backend_.record([this, part] { compute(part); });
+    if (part.timed) profiler_->mark_into(nullptr);
     ++graphs_;
     graph_bytes_ += recorded.graph->bytes();
+    step.recorded = true;
   }
-  recorded.graph->replay();
+  step.graphs = graphs_;
+  step.graph_bytes = graph_bytes_;
+}
+
+void ModelRunner::run(const Part& part, Step& step) {
+  const auto found = recorded_.find(part);
+  RecordedPart* recorded = found != recorded_.end() && found->second.graph ? &found->second : nullptr;
+  if (part.timed) {
+    std::shared_ptr<OpMarks> marks = recorded ? recorded->marks : std::make_shared<OpMarks>();
+    profiler_->mark_into(marks.get());
+    step.marks.push_back(std::move(marks));
+  }
+  recorded ? recorded->graph->replay() : compute(part);
+  if (part.timed) profiler_->mark_into(nullptr);
+}
+
+void ModelRunner::time_ops(ProfilingBackend& profiler) {
+  profiler_ = &profiler;
+  for (const LayerWeights& layer : weights_.layers) {
+    profiler.name(layer.qkv, Op::qkv);
+    profiler.name(layer.output, Op::output);
+    profiler.name(layer.gate_up, Op::gate_up);
+    profiler.name(layer.down, Op::down);
+  }
+  profiler.name(weights_.head(), Op::logits);
+}
+
+// Marks are used again, so of the steps in flight one at most is timed.
+bool ModelRunner::wants_op_times(int64_t bucket) {
+  if (!profiler_) return false;
+  ++since_timed_;
+  int64_t& left = until_timed_[bucket];
+  if (left > 0) {
+    --left;
+    return false;
+  }
+  if (since_timed_ < config_.steps_in_flight) return false;
+  left = kTimedEvery - 1;
+  since_timed_ = 0;
+  return true;
 }
 
 }  // namespace penstock

@@ -60,11 +60,13 @@ struct RankGroup::Impl {
 
   const EngineConfig config;
   MemoryPlan plan;
+  std::unique_ptr<StepAccount> account;
   StageTimes& times;
   StageTimes other_times;  // of ranks other than 0, which the report leaves out
   std::vector<std::unique_ptr<Communicator>> communicators;
   std::vector<Rank> ranks;
   Channel<ModelRunner::Step> started;  // by rank 0
+  ModelRunner::Step last;              // that was waited for
 
   std::mutex failure_mutex;
   std::exception_ptr failure;  // the first
@@ -130,6 +132,7 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
                      StageTimes& times)
     : impl_(std::make_unique<Impl>(config, times)) {
   Impl& group = *impl_;
+  ProfilingBackend* profiler = nullptr;  // of rank 0, whose times are the report's
   {
     StageTimer timer(times, Stage::plan_memory);
     for (int r = 0; r < config.tensor_parallel; ++r) {
@@ -141,7 +144,14 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
                                              .kernels = config.kernels,
                                              .poison_memory = config.poison_memory});
     }
+    if (config.profile_ops) {
+      auto profiling = std::make_unique<ProfilingBackend>(std::move(group.ranks[0].backend));
+      profiler = profiling.get();
+      group.ranks[0].backend = std::move(profiling);
+    }
     group.plan = plan_memory(model, group.config, *group.ranks[0].shard, *group.ranks[0].backend);
+    group.account = std::make_unique<StepAccount>(model, *group.ranks[0].shard, *group.ranks[0].backend,
+                                                  head_rows_at_once(group.plan.max_batch));
   }
   group.on_all([&](int r) {
     Impl::Rank& rank = group.ranks[r];
@@ -149,12 +159,17 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
         std::make_unique<ModelRunner>(model, group.config, group.plan, *rank.shard, files, group.threads_of(r),
                                       *rank.backend, *group.communicators[r], r == 0 ? times : group.other_times);
   });
+  if (profiler) group.ranks[0].runner->time_ops(*profiler);
   for (int r = 0; r < config.tensor_parallel; ++r) group.ranks[r].thread = std::thread([&group, r] { group.serve(r); });
 }
 
 RankGroup::~RankGroup() = default;
 
 const MemoryPlan& RankGroup::memory_plan() const { return impl_->plan; }
+
+const StepAccount& RankGroup::account() const { return *impl_->account; }
+
+Roofline RankGroup::measure_roofline() { return impl_->ranks[0].backend->measure_roofline(); }
 
 void RankGroup::submit(StepPlan plan) {
   auto shared = std::make_shared<const StepPlan>(std::move(plan));
@@ -166,6 +181,8 @@ RankGroup::Done RankGroup::wait() {
   ModelRunner::Step step;
   if (!impl_->started.pop(step)) impl_->rethrow_failure();
   one.result = ModelRunner::finish(step, one.timing);
+  if (impl_->last.end) one.timing.idle_seconds = step.begin->seconds_since(*impl_->last.end);
+  impl_->last = std::move(step);
   return one;
 }
 

@@ -10,6 +10,7 @@
 #include "engine/stage_timer.h"
 #include "engine/step/memory_plan.h"
 #include "engine/step/model_runner.h"
+#include "engine/step/step_work.h"
 
 namespace penstock {
 
@@ -20,6 +21,9 @@ class RankGroup {
   ~RankGroup();  // waits for the steps that were submitted
 
   const MemoryPlan& memory_plan() const;
+  const StepAccount& account() const;  // of rank 0
+  // Of rank 0's device. No step may be queued or under way. Errors: Error(no_device).
+  Roofline measure_roofline();
 
   // Queues a step on every rank; returns at once.
   void submit(StepPlan plan);

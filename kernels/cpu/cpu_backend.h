@@ -22,6 +22,7 @@ class CpuBackend : public Backend {
   std::unique_ptr<Moment> mark() override;
   void fill_zero(void* device, int64_t bytes) override;
   void synchronize() override {}
+  Roofline measure_roofline() override;
 
   int64_t weight_bytes(int64_t out_features, int64_t in_features, DType checkpoint) const override;
   Weight allocate_weight(int64_t out_features, int64_t in_features, DType checkpoint) override;

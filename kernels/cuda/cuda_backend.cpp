@@ -36,17 +36,18 @@ class CapturedStep : public Graph {
     bytes_ = std::max<int64_t>(0, before - free_bytes());
   }
   ~CapturedStep() override { cudaGraphExecDestroy(executable_); }
+  // The driver takes memory in pieces of some MiB: the sum over graphs is right, one graph's share is not.
+  int64_t bytes() const override { return bytes_; }
   void replay() override {
     planned_.reset();
     PENSTOCK_CUDA(cudaGraphLaunch(executable_, stream_));
   }
-  int64_t bytes() const override { return bytes_; }
 
  private:
-  int64_t bytes_ = 0;
   cudaStream_t stream_;
   std::optional<AttentionPlanKey>& planned_;  // the backend's: the graph plans for itself, in the same memory
   cudaGraphExec_t executable_ = nullptr;
+  int64_t bytes_ = 0;
 };
 
 // Chooses the device before the members that live on it are made.

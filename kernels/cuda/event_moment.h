@@ -12,7 +12,12 @@ class EventMoment : public Moment {
   // After all that `stream` has been given so far.
   explicit EventMoment(cudaStream_t stream, unsigned flags = cudaEventDefault) {
     PENSTOCK_CUDA(cudaEventCreateWithFlags(&event_, flags));
-    const cudaError_t status = cudaEventRecord(event_, stream);
+    // While a graph is captured the moment becomes part of it, and comes anew with every replay.
+    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+    cudaError_t status = cudaStreamIsCapturing(stream, &capture);
+    const bool captured = capture == cudaStreamCaptureStatusActive;
+    if (status == cudaSuccess)
+      status = cudaEventRecordWithFlags(event_, stream, captured ? cudaEventRecordExternal : cudaEventRecordDefault);
     if (status != cudaSuccess) cudaEventDestroy(event_);
     check(status, "cudaEventRecord");
   }

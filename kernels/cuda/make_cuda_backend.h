@@ -10,6 +10,9 @@ bool has_gpu();
 
 // As warm_up_gpu.
 void warm_up(int index);
+// kernels/trace_range.h. Nothing where the toolkit came without NVTX's headers.
+void begin_trace_range(const char* name);
+void end_trace_range();
 
 // Errors: Error(no_device) without a driver or GPU options.index, Error(usage) for a dtype other than bf16.
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
