@@ -17,8 +17,6 @@ RecordError too_long(const InputLine& line, const ParseLimits& limits) {
   return error;
 }
 
-std::string line_id(int64_t line) { return "line-" + std::to_string(line); }
-
 RecordError duplicate(const std::variant<Request, RecordError>& parsed, const std::string& id, int64_t line,
                       int64_t first_line) {
   RecordError error;
@@ -45,13 +43,19 @@ std::variant<Request, RecordError> parse_line(const InputLine& line, const Parse
   return parse_request(line.text, line.number, limits);
 }
 
+std::string line_id(int64_t line) { return "line-" + std::to_string(line); }
+
+const std::string& id_of(const std::variant<Request, RecordError>& parsed) {
+  const Request* request = std::get_if<Request>(&parsed);
+  return request ? request->id : std::get<RecordError>(parsed).id;
+}
+
 Intake::Intake(const TextSide& side, Hash128 fingerprint, Shard shard, Journal* journal)
     : side_(side), fingerprint_(fingerprint), shard_(shard), journal_(journal) {}
 
 std::variant<NewRequest, RefusedLine, PassedOver> Intake::take(const InputLine& line) {
   std::variant<Request, RecordError> parsed = parse_line(line, side_.limits);
-  const Request* request = std::get_if<Request>(&parsed);
-  const std::string& id = request ? request->id : std::get<RecordError>(parsed).id;
+  const std::string& id = id_of(parsed);
   // "line-N" belongs to line N alone: explicit ids of that form are refused, so it needs no entry.
   if (id != line_id(line.number)) {
     const auto [first_line, is_new] = lines_by_id_.insert(hash128(id), line.number);

@@ -20,6 +20,10 @@ enum class PassedOver { other_shard, answered };
 // The line as a request, or why it is none.
 std::variant<Request, RecordError> parse_line(const InputLine& line, const ParseLimits& limits);
 
+// "line-N": the id of a line's record when the line has none, or one that an earlier line has used.
+std::string line_id(int64_t line);
+const std::string& id_of(const std::variant<Request, RecordError>& parsed);
+
 class Intake {
  public:
   // `journal` may be null. References must outlive the intake.

@@ -1,6 +1,7 @@
 // What an output file of an earlier run already answers.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +23,25 @@ struct RecordHead {
 };
 // Nothing when `line` is not a record of Penstock.
 std::optional<RecordHead> parse_record_head(std::string_view line);
+
+// A file of records, to be read.
+struct RecordFile {
+  RecordFile(const OutputFile& file);
+  RecordFile(int descriptor, const std::string& name, const char* advice);
+  int descriptor;
+  const std::string& name;
+  const char* advice;  // what to do when it is not one, for messages
+};
+struct RecordLine {
+  std::string_view text;
+  int64_t number = 0;  // from 1
+  int64_t offset = 0;  // of its first byte
+};
+// Calls `visit` with each whole line. Returns the bytes of whole lines: what follows them must look like the beginning
+// of a record that a crash tore. Errors: Error(cannot_create) when it does not; Error(io).
+int64_t for_each_line(const RecordFile& file, const std::function<void(const RecordLine&)>& visit);
+// Errors: Error(cannot_create) naming the line when it is not a record.
+RecordHead expect_record(const RecordFile& file, const RecordLine& line);
 
 class Journal {
  public:

@@ -52,6 +52,7 @@ int run(int argc, char** argv) {
 
   Command chosen;
   add_run_command(app, chosen);
+  add_merge_command(app, chosen);
   add_tokenize_command(app, chosen);
   add_inspect_command(app, chosen);
   add_bench_command(app, chosen);
