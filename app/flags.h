@@ -41,6 +41,7 @@ struct RunFlags {
   bool overwrite = false, ordered = false, retry_errors = false, timings = false;
   Shard shard;
   double grace_seconds = 20;
+  std::string deadline;  // as app/deadline.h reads it
 };
 
 struct ReportFlags {

@@ -1,5 +1,7 @@
 // `penstock run`: lines in, answers out. Reads as the stages of design.md §1.
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 
 #include "app/commands.h"
@@ -22,12 +24,19 @@ struct Options {
   ReportFlags report;
 };
 
+double unix_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 int text_threads() { return std::clamp(usable_cpus() / 4, 1, 8); }
 
 class Run {
  public:
   explicit Run(const Options& options)
-      : options_(options), engine_config_(options.engine.resolved()), input_(options.run.input) {}
+      : options_(options),
+        engine_config_(options.engine.resolved()),
+        deadline_(find_deadline(options.run.deadline, std::getenv, start_, monotonic_seconds(), unix_seconds())),
+        input_(options.run.input) {}
 
   ExitCode execute() {
     read_model_files();
@@ -39,7 +48,9 @@ class Run {
 
     stats_.earlier_errors = outputs.journal().errors();
     if (input_.is_regular() && outputs.journal().records() > 0) {
-      const auto unanswered = outputs.count_unanswered(input_, intake(side, outputs), signals_);
+      const auto unanswered = outputs.count_unanswered(input_, intake(side, outputs), [this] {
+        return signals_.count() > 0 || monotonic_seconds() >= deadline_.last_answer();
+      });
       if (!unanswered) return finish(ExitCode::stopped_early);
     }
     outputs.begin();
@@ -87,9 +98,11 @@ class Run {
     for (OutputFile* file : {&outputs.output(), outputs.errors()})
       if (file) file->give_up_when([this] { return signals_.count() > 1; });
     RunLoop loop({reader, lines, workers, *loader_, writer, signals_, *wake_, progress, stats_, *times_,
-                  options_.run.grace_seconds, start_},
+                  options_.run.grace_seconds, deadline_, start_},
                  run_limits(engine_config_), items_);
     const RunEnd end = loop.run();
+    if (end != RunEnd::answered && loop.deadline_came())
+      std::fputs("penstock: stopped for the deadline; the same command continues\n", stderr);
     outputs.sync();
     if (end != RunEnd::answered) return leave(end);
     outputs.expect_all_ids_seen();
@@ -125,6 +138,7 @@ class Run {
   const Options& options_;
   const EngineConfig engine_config_;
   const double start_ = monotonic_seconds();
+  const Deadline deadline_;
   InputFile input_;  // before the signals: opening a FIFO may wait for its writer, and a signal then just ends it
   StopSignals signals_;
   ModelFolder folder_;

@@ -39,7 +39,8 @@ int64_t RunOutputs::read(OutputFile& file, const RunFlags& flags) {
   return journal_.read(file);
 }
 
-std::optional<int64_t> RunOutputs::count_unanswered(InputFile& input, Intake intake, const StopSignals& signals) {
+std::optional<int64_t> RunOutputs::count_unanswered(InputFile& input, Intake intake,
+                                                    const std::function<bool()>& stop) {
   InputReader reader(input.descriptor(), input.name(), intake.max_line_bytes());
   int64_t unanswered = 0;
   do {
@@ -47,7 +48,7 @@ std::optional<int64_t> RunOutputs::count_unanswered(InputFile& input, Intake int
       const auto taken = intake.take(*line);
       unanswered += !std::holds_alternative<PassedOver>(taken);
     }
-    if (signals.count() > 0) return std::nullopt;
+    if (stop()) return std::nullopt;
   } while (reader.fill() || !reader.drained());
   input.rewind();
   expect_all_ids_seen();

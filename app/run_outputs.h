@@ -1,5 +1,6 @@
 // The files that a run writes: opened, locked, compared with what an earlier run left, and only then changed.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -8,7 +9,6 @@
 #include "app/intake.h"
 #include "app/journal.h"
 #include "app/output_file.h"
-#include "app/signals.h"
 
 namespace penstock {
 
@@ -24,9 +24,9 @@ class RunOutputs {
   OutputFile* errors() { return errors_.get(); }  // null without --errors
 
   // Reads all of a regular input and compares: is every id in the outputs the input's, and answered for the same
-  // request? Returns how many lines still want an answer; nothing when a signal came.
+  // request? Returns how many lines still want an answer; nothing once `stop` says so.
   // Errors: Error(cannot_create) when the outputs belong to another job.
-  std::optional<int64_t> count_unanswered(InputFile& input, Intake intake, const StopSignals& signals);
+  std::optional<int64_t> count_unanswered(InputFile& input, Intake intake, const std::function<bool()>& stop);
 
   // Cuts torn lines, or everything with --overwrite. From here on the files are this run's.
   void begin();

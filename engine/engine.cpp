@@ -53,6 +53,7 @@ struct Engine::Impl {
   std::deque<SequenceInput> inbox;
   std::vector<SequenceOutput> outbox;
   EngineStats stats;
+  std::vector<double> running_seconds;
   std::exception_ptr failure;
   bool stopping_admission = false, closing = false;
 
@@ -153,9 +154,11 @@ struct Engine::Impl {
 
   void publish(double loop_seconds) {
     std::vector<SequenceOutput> finished = scheduler.take_finished();
+    std::vector<double> ages = scheduler.running_seconds();
     std::lock_guard lock(mutex);
     stats.loop_seconds += loop_seconds;
     stats.scheduler = scheduler.stats();
+    running_seconds = std::move(ages);
     if (finished.empty()) return;
     for (SequenceOutput& output : finished) outbox.push_back(std::move(output));
     outbox_changed.notify_all();
@@ -202,6 +205,11 @@ void Engine::stop_admission() {
 }
 
 const MemoryPlan& Engine::memory_plan() const { return impl_->ranks.memory_plan(); }
+
+std::vector<double> Engine::running_seconds() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->running_seconds;
+}
 
 EngineStats Engine::stats() const {
   std::lock_guard lock(impl_->mutex);

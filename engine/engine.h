@@ -56,6 +56,8 @@ class Engine {
 
   const MemoryPlan& memory_plan() const;
   EngineStats stats() const;  // any thread, any time
+  // How long ago the first step of each sequence was that has begun and not ended, as of the last step. Any thread.
+  std::vector<double> running_seconds() const;
 
  private:
   struct Impl;
