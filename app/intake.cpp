@@ -38,16 +38,16 @@ RecordError duplicate(const std::variant<Request, RecordError>& parsed, const st
 
 }  // namespace
 
-std::variant<Request, RecordError> parse_line(const InputLine& line, const ParseLimits& limits) {
-  if (line.too_long) return too_long(line, limits);
-  return parse_request(line.text, line.number, limits);
-}
-
 std::string line_id(int64_t line) { return "line-" + std::to_string(line); }
 
 const std::string& id_of(const std::variant<Request, RecordError>& parsed) {
   const Request* request = std::get_if<Request>(&parsed);
   return request ? request->id : std::get<RecordError>(parsed).id;
+}
+
+std::variant<Request, RecordError> parse_line(const InputLine& line, const ParseLimits& limits) {
+  if (line.too_long) return too_long(line, limits);
+  return parse_request(line.text, line.number, limits);
 }
 
 Intake::Intake(const TextSide& side, Hash128 fingerprint, Shard shard, Journal* journal)

@@ -35,8 +35,8 @@ class Run {
   explicit Run(const Options& options)
       : options_(options),
         engine_config_(options.engine.resolved()),
-        deadline_(find_deadline(options.run.deadline, std::getenv, start_, monotonic_seconds(), unix_seconds())),
-        input_(options.run.input) {}
+        input_(options.run.input),
+        deadline_(find_deadline(options.run.deadline, std::getenv, start_, monotonic_seconds(), unix_seconds())) {}
 
   ExitCode execute() {
     read_model_files();
@@ -138,7 +138,6 @@ class Run {
   const Options& options_;
   const EngineConfig engine_config_;
   const double start_ = monotonic_seconds();
-  const Deadline deadline_;
   InputFile input_;  // before the signals: opening a FIFO may wait for its writer, and a signal then just ends it
   StopSignals signals_;
   ModelFolder folder_;
@@ -148,6 +147,7 @@ class Run {
   std::shared_ptr<StageTimes> times_ = std::make_shared<StageTimes>();
   std::shared_ptr<WakeUp> wake_ = std::make_shared<WakeUp>();
   RunStats stats_;
+  const Deadline deadline_;
   RunLoop::Items items_;                  // what the engine's sequences refer to: ends after it
   std::unique_ptr<EngineLoader> loader_;  // last
 };
