@@ -14,7 +14,7 @@ namespace {
 // What flushing, fsync on a busy file system and the report may take.
 constexpr double kSecondsToLeave = 2;
 // Of a short run, that much would be most of it.
-constexpr double kShareToLeave = 0.1;
+constexpr double kShareToLeave = 0.2;
 
 // Percentiles are right within 4.5 %, and no two requests take the same time.
 constexpr double kMargin = 1.1;

@@ -51,9 +51,9 @@ TEST_CASE("durations are read with their units") {
 
 TEST_CASE("the deadline is the earlier of the flag's and the job's") {
   CHECK(!find("", kNone).is_set());
-  // 2 s are kept for leaving, of a short time a tenth.
+  // 2 s are kept for leaving, of a short time a fifth.
   CHECK(find("100", kNone).last_answer() == 995 + 100 - 2);
-  CHECK(find("6", kNone).last_answer() == Approx(995 + 6 - 0.1));
+  CHECK(find("6", kNone).last_answer() == Approx(995 + 6 - 0.2));
   CHECK(find("@2000100", kNone).last_answer() == 1100 - 2);
   const Environment job = environment({{"SLURM_JOB_END_TIME", "2000060"}});
   CHECK(find("", job).last_answer() == 1060 - 2);

@@ -34,12 +34,13 @@ state() { show "$1" | sed -n 's/.* JobState=\([A-Z_]*\).*/\1/p' | sort -u | tr -
 restarts() { show "$1" | sed -n 's/.* Restarts=\([0-9]*\).*/\1/p'; }
 # finish JOB SECONDS STATE [CODE]
 finish() {
-  local now end=$((SECONDS + $2))
-  while now=$(state "$1"); [[ $now =~ PENDING|RUNNING|COMPLETING ]]; do
+  local now moved=0 end=$((SECONDS + $2))
+  while now=$(state "$1"); [[ ! $now =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED)$ ]]; do
     ((SECONDS < end)) || fail "job $1 has not ended: $(show "$1") $(tail -n 5 ./*.log)"
-    if [[ $now == PENDING && $(restarts "$1") != 0 ]]; then
+    if [[ $now == PENDING && $(restarts "$1") != "$moved" ]]; then
+      moved=$(restarts "$1")
       sleep 2  # slurmd launches no job that has ended in the same second
-      scontrol update jobid="$1" StartTime=now 2> /dev/null || true  # without it, two minutes
+      scontrol update jobid="$1" StartTime=now  # without it, two minutes
     fi
     sleep 0.2
   done
