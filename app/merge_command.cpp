@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -23,6 +24,8 @@ struct Options {
   bool overwrite = false;
   std::vector<std::string> parts;
 };
+
+Error stopped() { return Error(ExitCode::stopped_early, "stopped by a signal; the same command starts anew"); }
 
 // The first of many messages of a kind, and how many more there are.
 class Complaints {
@@ -77,6 +80,7 @@ class Target {
 
   void flush() {
     const int error_number = write_all(descriptor_, buffer_.data(), buffer_.size(), stop_);
+    if (error_number != 0 && stop_()) throw stopped();
     if (error_number != 0) throw Error(ExitCode::io, file_.name() + ": " + std::strerror(error_number));
     buffer_.clear();
   }
@@ -135,7 +139,7 @@ class Merge {
   }
 
   void leave_when_asked() const {
-    if (signals_.count() > 0) throw Error(ExitCode::stopped_early, "stopped by a signal; the same command starts anew");
+    if (signals_.count() > 0) throw stopped();
   }
 
   void stream(Target& output, Target& errors) {

@@ -63,6 +63,24 @@ exec 7>&-
 wait $pid
 untouched
 
+# A signal, while it waits for its input and while it waits for its reader: nothing is left behind.
+for waiting in 'feed merged' 'in slow_reader'; do
+  read -r input output <<< "$waiting"
+  [[ $input == feed ]] || { mkfifo slow_reader; requests 1 3000 > in; expect 0 run -i in -o many; }
+  exec 7<> feed 8<> ${output/merged/feed}
+  env --default-signal=HUP,INT "$PENSTOCK" merge -i $input -o $output $([[ $input == in ]] && echo many || echo out0) 2> stderr &
+  pid=$!
+  sleep 1
+  kill -TERM $pid
+  code=0
+  wait $pid || code=$?
+  [[ $code == 75 ]] || fail "exit $code: $(< stderr)"
+  exec 7>&- 8>&-
+done
+cp originals/in in
+[[ $(ls -A | grep -c penstock-new) == 0 ]]
+untouched
+
 # What cannot be written.
 expect 73 merge -o absent/merged out0 out1 out2
 expect 74 merge -o /dev/full out0 out1 out2
