@@ -1,0 +1,105 @@
+// The plot of a histogram whose axis is logarithmic.
+#include <algorithm>
+#include <cmath>
+
+#include "app/number_text.h"
+#include "app/svg_plot.h"
+
+namespace penstock {
+
+namespace {
+
+using Anchor = SvgCanvas::Anchor;
+
+constexpr double kTop = 44, kBottom = 164;  // percentiles are named above the bars
+constexpr size_t kMostBars = 36, kFewestPlaces = 14;
+
+struct Bars {
+  double first = 0;  // where the first place begins, in seconds
+  double ratio = 2;  // of a place's end to its beginning
+  std::vector<double> counts;
+
+  double end() const { return first * std::pow(ratio, static_cast<double>(counts.size())); }
+  double x(double seconds) const { return 100 * std::log(seconds / first) / std::log(end() / first); }
+};
+
+// Neighbours put together until they can be told apart, with empty places around them.
+Bars make_bars(const DistributionPlot& plot) {
+  const size_t group = (plot.counts.size() + kMostBars - 1) / kMostBars;
+  const size_t used = (plot.counts.size() + group - 1) / group;
+  const size_t margin = std::max<size_t>(1, used < kFewestPlaces ? (kFewestPlaces - used) / 2 : 0);
+  Bars bars;
+  bars.ratio = std::pow(plot.edges[1] / plot.edges[0], static_cast<double>(group));
+  bars.first = plot.edges[0] / std::pow(bars.ratio, static_cast<double>(margin));
+  bars.counts.resize(used + 2 * margin);
+  for (size_t i = 0; i < plot.counts.size(); ++i) bars.counts[margin + i / group] += plot.counts[i];
+  return bars;
+}
+
+// Round durations inside the axis: powers of ten alone when they are enough, else with numbers between them.
+std::vector<double> round_durations(double first, double end) {
+  const std::vector<std::vector<double>> choices = {{1}, {1, 3}, {1, 2, 5}, {1, 1.5, 2, 3, 4, 5, 7}};
+  std::vector<double> found;
+  for (const std::vector<double>& factors : choices) {
+    found.clear();
+    for (int power = -7; power <= 6; ++power)
+      for (const double factor : factors) {
+        const double value = factor * std::pow(10.0, power);
+        if (value >= first && value <= end) found.push_back(value);
+      }
+    if (found.size() >= 3) break;
+  }
+  if (found.size() <= 5) return found;
+  std::vector<double> fewer;  // no label may touch the next on a phone
+  for (size_t i = 0; i < found.size(); i += (found.size() + 4) / 5) fewer.push_back(found[i]);
+  return fewer;
+}
+
+void draw_axes(SvgCanvas& canvas, const Bars& bars, const Ticks& ticks) {
+  for (int i = 0; i <= ticks.count; ++i) {
+    const double y = kBottom - (kBottom - kTop) * i / ticks.count;
+    canvas.horizontal(i == 0 ? "axis" : "grid", y);
+    canvas.label_y(y, short_count_text(ticks.step * i));
+  }
+  for (const double value : round_durations(bars.first, bars.end())) {
+    const double x = bars.x(value);
+    canvas.vertical("axis", x, kBottom, kBottom + 4);
+    const Anchor anchor = x < 5 ? Anchor::start : x > 95 ? Anchor::end : Anchor::middle;
+    canvas.text("tick", x, kBottom + 17, anchor, seconds_text(value));
+  }
+}
+
+// The marks may stand close together. Names are to the left of their lines, the largest mark's highest: so no line runs
+// through a name.
+void draw_marks(SvgCanvas& canvas, const DistributionPlot& plot, const Bars& bars) {
+  double y = 13 * static_cast<double>(plot.marks.size());
+  for (const DistributionPlot::Mark& mark : plot.marks) {
+    y -= 13;
+    const double x = std::clamp(bars.x(mark.value), 0.0, 100.0);
+    const bool has_room = x > 12;
+    canvas.vertical("percentile", x, y + 2, kBottom);
+    canvas.text("percentile-name", has_room ? x - 1.5 : x + 1.5, y + 11, has_room ? Anchor::end : Anchor::start,
+                mark.name);
+  }
+}
+
+}  // namespace
+
+std::string distribution_plot(const DistributionPlot& plot) {
+  SvgCanvas canvas(plot.name, 188, true);
+  const Bars bars = make_bars(plot);
+  const Ticks ticks = ticks_for(*std::max_element(bars.counts.begin(), bars.counts.end()), 4, true);
+  draw_axes(canvas, bars, ticks);
+  const double width = 100.0 / static_cast<double>(bars.counts.size());
+  for (size_t i = 0; i < bars.counts.size(); ++i) {
+    if (bars.counts[i] == 0) continue;
+    const double height = (kBottom - kTop) * bars.counts[i] / ticks.end();
+    const double from = bars.first * std::pow(bars.ratio, static_cast<double>(i));
+    canvas.rect("mark", {static_cast<double>(i) * width + 0.08 * width, kBottom - height, 0.84 * width, height},
+                seconds_text(from) + " to " + seconds_text(from * bars.ratio) + ": " + count_text(bars.counts[i]));
+  }
+  draw_marks(canvas, plot, bars);
+  return canvas.finish();
+}
+
+}  // namespace penstock
