@@ -26,15 +26,6 @@ std::string with_commas(std::string digits) {
   return digits;
 }
 
-std::string two_units(double seconds, double unit, const char* large, const char* small) {
-  auto count = static_cast<int64_t>(seconds / unit);
-  const double part = unit == 60 ? 1 : unit / 60;
-  auto rest = static_cast<int64_t>(std::round((seconds - static_cast<double>(count) * unit) / part));
-  if (rest == static_cast<int64_t>(unit / part)) ++count, rest = 0;
-  std::string text = std::to_string(count) + " " + large;
-  return rest == 0 ? text : text + " " + std::to_string(rest) + " " + small;
-}
-
 }  // namespace
 
 std::string escape_markup(std::string_view text) {
@@ -71,8 +62,16 @@ std::string seconds_text(double seconds) {
   if (seconds == 0) return "0 s";
   if (seconds < 0.9995e-3) return digits_text(seconds * 1e6, 3) + " µs";
   if (seconds < 0.9995) return digits_text(seconds * 1e3, 3) + " ms";
-  if (seconds < 120) return digits_text(seconds, 3) + " s";
-  return seconds < 7200 ? two_units(seconds, 60, "min", "s") : two_units(seconds, 3600, "h", "min");
+  if (seconds < 119.5) return digits_text(seconds, 3) + " s";
+  return seconds < 7170 ? digits_text(seconds / 60, 3) + " min" : digits_text(seconds / 3600, 3) + " h";
+}
+
+TimeUnit time_unit_for(double seconds) {
+  if (seconds < 1e-3) return {1e-6, "µs"};
+  if (seconds < 1) return {1e-3, "ms"};
+  if (seconds < 300) return {1, "s"};
+  if (seconds < 3 * 3600) return {60, "min"};
+  return {3600, "h"};
 }
 
 std::string bytes_text(double bytes) {
@@ -113,6 +112,7 @@ std::string time_tick_text(double seconds, double step) {
   if (seconds == 0) return "0";
   if (step >= 3600) return digits_text(seconds / 3600, 1) + " h";
   if (step >= 60) return digits_text(seconds / 60, 1) + " min";
+  if (step < 0.1) return digits_text(seconds * 1e3, 6) + " ms";
   char text[32];
   std::snprintf(text, sizeof text, "%.*f s", std::max(0, static_cast<int>(std::ceil(-std::log10(step) - 1e-9))),
                 seconds);

@@ -11,9 +11,16 @@ std::string escape_markup(std::string_view text);
 
 std::string count_text(double value);        // 0, 7.5, 1,234
 std::string short_count_text(double value);  // 1,234, 12.3k, 4.5M: for axes
-std::string seconds_text(double seconds);    // 12.3 µs, 4.5 ms, 1.25 s, 3 min 20 s, 2 h 5 min
+std::string seconds_text(double seconds);    // 12.3 µs, 4.5 ms, 1.25 s, 3.5 min, 2.5 h
 std::string bytes_text(double bytes);        // 512 B, 257 MiB, 1.5 GiB
 std::string share_text(double share);        // 0 %, 0.3 %, 12.5 %, 100 %
+
+// The unit that leaves few digits of `seconds` before the point: for axes, whose labels have one unit.
+struct TimeUnit {
+  double seconds = 1;
+  const char* name = "s";
+};
+TimeUnit time_unit_for(double seconds);
 
 // Marks on an axis from 0 to at least `largest`: `step` is 1, 2 or 5 times a power of ten (whole numbers only: at least
 // 1), and there are at most `most` of them after 0. For time in seconds the steps are those of clocks.

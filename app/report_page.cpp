@@ -27,10 +27,10 @@ std::string status(const OrderedJson& report) {
 
 std::string header(const OrderedJson& report) {
   const double ranks = report_number(report, "/device/tensor_parallel");
-  std::string facts = word(report, "/architecture") + " &middot; " + word(report, "/device/kind") + " &middot; " +
-                      word(report, "/device/dtype") + " &middot; " +
+  std::string facts = word(report, "/architecture") + " · " + word(report, "/device/kind") + " · " +
+                      word(report, "/device/dtype") + " · " +
                       plural(report_number(report, "/device/threads"), "thread");
-  if (ranks > 1) facts += " &middot; " + plural(ranks, "rank");
+  if (ranks > 1) facts += " · " + plural(ranks, "rank");
   return "<header>\n<p class=\"brand\"><b>Penstock</b> " + word(report, "/command") + " report</p>\n<h1><bdi>" +
          word(report, "/model") + "</bdi></h1>\n<p class=\"facts\">" + facts + "</p>\n" + status(report) +
          "</header>\n";
@@ -91,7 +91,7 @@ std::string report_page(const OrderedJson& report) {
       "</style>\n</head>\n<body>\n<main>\n";
   page += header(report) + tiles(report) + "<div class=\"grid\">\n";
   for (const auto section :
-       {stages_section, time_section, latency_section, buckets_section, errors_section, kv_section, memory_section})
+       {stages_section, time_section, latency_section, buckets_section, lines_section, kv_section, memory_section})
     page += section(report);
   return page + "</div>\n" + footer(report) + "</main>\n</body>\n</html>\n";
 }

@@ -59,6 +59,31 @@ StageView view_stages(const OrderedJson& stages, double wall) {
   return view;
 }
 
+// One bar a code, the most frequent first; empty when there are none.
+std::string error_bars(const OrderedJson& codes) {
+  if (codes.empty()) return "";
+  double total = 0, most = 0;
+  for (const OrderedJson& count : codes) total += count.get<double>(), most = std::max(most, count.get<double>());
+  std::vector<StackedBar> bars;
+  for (const auto& [code, count] : codes.items()) {
+    const double value = count.get<double>();
+    const std::string note = count_text(value) + " (" + share_text(value / total) + ")";
+    bars.push_back({code, note, {{"error", "", value, note}}});
+  }
+  std::stable_sort(bars.begin(), bars.end(),
+                   [](const auto& a, const auto& b) { return a.segments[0].value > b.segments[0].value; });
+  std::string spoken;
+  for (const StackedBar& bar : bars) spoken += (spoken.empty() ? "" : "; ") + bar.label + " " + bar.note;
+  return "<figure>" + stacked_bars({"errors", "Error records by code", spoken}, bars, {.full = most, .height = 10}) +
+         "</figure>\n";
+}
+
+double longest_bucket(const OrderedJson& buckets) {
+  double longest = 0;
+  for (const OrderedJson& bucket : buckets) longest = std::max(longest, number_of(bucket, "milliseconds") / 1e3);
+  return longest;
+}
+
 }  // namespace
 
 double report_number(const OrderedJson& report, const char* pointer) {
@@ -74,8 +99,10 @@ std::string table_markup(const ReportTable& table) {
   }
   markup += "<tbody>\n";
   for (const ReportTable::Row& row : table.rows) {
-    markup += "<tr><th scope=\"row\">" + swatch(row.css) + escape_markup(row.cells[0]) + "</th>";
-    for (size_t i = 1; i < row.cells.size(); ++i) markup += "<td>" + escape_markup(row.cells[i]) + "</td>";
+    markup += "<tr>";
+    if (table.named_rows) markup += "<th scope=\"row\">" + swatch(row.css) + escape_markup(row.cells[0]) + "</th>";
+    for (size_t i = table.named_rows ? 1 : 0; i < row.cells.size(); ++i)
+      markup += "<td>" + escape_markup(row.cells[i]) + "</td>";
     markup += "</tr>\n";
   }
   return markup + "</tbody>\n</table></div>\n";
@@ -110,18 +137,19 @@ std::string buckets_section(const OrderedJson& report) {
   if (!report.contains("buckets") || report["buckets"].empty()) return "";
   ColumnPlot plot;
   plot.name = {"buckets", "Time by bucket", ""};
-  plot.axis_text = seconds_text;
+  const TimeUnit unit = time_unit_for(longest_bucket(report["buckets"]));
+  plot.unit = unit.name;
   ReportTable table{{"Bucket", "steps", "time", "a step", "padding"}, {}};
   double padding = 0, tokens = 0, busiest = 0;
   for (const OrderedJson& bucket : report["buckets"]) {
     const double size = number_of(bucket, "tokens"), steps = number_of(bucket, "steps");
     const double seconds = number_of(bucket, "milliseconds") / 1e3, share = number_of(bucket, "padding_share");
-    table.rows.push_back({{count_text(size), count_text(steps), seconds_text(seconds), seconds_text(seconds / steps),
-                           share_text(share)}});
+    table.rows.push_back({{count_text(size), short_count_text(steps), seconds_text(seconds),
+                           seconds_text(seconds / steps), share_text(share)}});
     plot.columns.push_back({short_count_text(size),
                             "Bucket " + count_text(size) + ": " + count_text(steps) + " steps, " +
                                 seconds_text(seconds) + ", " + share_text(share) + " padding",
-                            seconds, seconds * share});
+                            seconds / unit.seconds, seconds / unit.seconds * share});
     padding += size * steps * share;
     tokens += size * steps;
     if (seconds < busiest) continue;
@@ -179,27 +207,22 @@ std::string memory_section(const OrderedJson& report) {
   return card("half", "Memory", sentence, figure + table_markup(table));
 }
 
-std::string errors_section(const OrderedJson& report) {
-  if (!report.contains("error_codes")) return "";
-  const OrderedJson& codes = report["error_codes"];
-  if (codes.empty()) return card("half", "Errors by kind", "No error records.", "");
-  double total = 0, most = 0;
-  for (const OrderedJson& count : codes) total += count.get<double>(), most = std::max(most, count.get<double>());
-  std::vector<StackedBar> bars;
-  for (const auto& [code, count] : codes.items()) {
-    const double value = count.get<double>();
-    bars.push_back(
-        {code, count_text(value) + " (" + share_text(value / total) + ")", {{"error", "", value, count_text(value)}}});
-  }
-  std::stable_sort(bars.begin(), bars.end(),
-                   [](const auto& a, const auto& b) { return a.segments[0].value > b.segments[0].value; });
-  std::string spoken;
-  for (const StackedBar& bar : bars) spoken += (spoken.empty() ? "" : "; ") + bar.label + " " + bar.note;
-  return card("half", "Errors by kind",
-              count_text(total) + (total == 1 ? " line" : " lines") + " of this run got an error record.",
-              "<figure>" +
-                  stacked_bars({"errors", "Error records by code", spoken}, bars, {.full = most, .height = 10}) +
-                  "</figure>\n");
+std::string lines_section(const OrderedJson& report) {
+  if (!report.contains("requests")) return "";
+  ReportTable table;
+  const auto add = [&](const char* name, const char* key, bool always) {
+    const double count = number_of(report["requests"], key);
+    if (always || count > 0) table.rows.push_back({{name, count_text(count)}});
+  };
+  add("Lines of the input", "lines", true);
+  add("of other shards", "other_shards", false);
+  add("answered by an earlier run", "already_answered", false);
+  add("answered by this run", "answered", true);
+  add("error records of this run", "errors", true);
+  const std::string errors = report.contains("error_codes") ? error_bars(report["error_codes"]) : "";
+  return card("half", "Lines and errors by kind",
+              errors.empty() ? "No error records in this run." : "What became of every line.",
+              errors + table_markup(table));
 }
 
 }  // namespace penstock

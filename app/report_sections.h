@@ -10,7 +10,7 @@ namespace penstock {
 // 0 where it is absent. `pointer`: "/tokens/prompt"
 double report_number(const OrderedJson& report, const char* pointer);
 
-// The first column names its row. Without a head it has only rows. `css`: of a swatch before the name; empty: none.
+// `css`: of a swatch before the row's first cell; empty: none. Without a head it has only rows.
 struct ReportTable {
   std::vector<std::string> head;
   struct Row {
@@ -18,6 +18,7 @@ struct ReportTable {
     std::string css = {};
   };
   std::vector<Row> rows;
+  bool named_rows = true;  // the first cell names its row
 };
 std::string table_markup(const ReportTable& table);
 std::string folded(const ReportTable& table);  // shown when asked for
@@ -32,6 +33,6 @@ std::string latency_section(const OrderedJson& report);
 std::string buckets_section(const OrderedJson& report);
 std::string kv_section(const OrderedJson& report);
 std::string memory_section(const OrderedJson& report);
-std::string errors_section(const OrderedJson& report);
+std::string lines_section(const OrderedJson& report);
 
 }  // namespace penstock

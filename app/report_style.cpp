@@ -43,7 +43,9 @@ p { margin: 0; }
 .tiles dt { color: var(--soft); font-size: 13px; }
 .tiles dd { margin: 0; font-size: 22px; font-weight: 600; line-height: 1.25; }
 .tiles small { display: block; color: var(--soft); font-size: 12px; font-weight: 400; }
-.grid { display: grid; gap: 16px; grid-template-columns: minmax(0, 1fr); }
+.grid { display: flex; flex-wrap: wrap; gap: 16px; }
+.wide { flex: 1 1 100%; }
+.half { flex: 1 1 440px; }
 section { padding: 16px 18px; min-width: 0; }
 .say { margin: 2px 0 14px; max-width: 100ch; text-wrap: pretty; }
 figure { margin: 0; min-width: 0; }
@@ -54,8 +56,8 @@ figcaption { display: flex; flex-wrap: wrap; gap: 2px 14px; align-items: baselin
 table { width: 100%; border-collapse: collapse; font-size: 13px; }
 th, td { padding: 3px 0 3px 10px; text-align: right; font-weight: 400; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
-th:first-child { padding-left: 0; text-align: left; }
-thead th { color: var(--soft); font-size: 12px; vertical-align: bottom; }
+tr > :first-child { padding-left: 0; text-align: left; }
+thead th { color: var(--soft); font-size: 12px; vertical-align: bottom; white-space: normal; }
 tbody tr:last-child > * { border-bottom: 0; }
 .scroll { overflow-x: auto; }
 figure + .scroll { margin-top: 10px; }
@@ -65,6 +67,7 @@ summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 i.swatch { display: inline-block; width: 10px; height: 10px; margin-right: 7px; border-radius: 2px; background: var(--c); }
 footer { margin-top: 18px; }
 svg.plot { display: block; width: 100%; overflow: visible; }
+svg svg { overflow: visible; }
 svg.gutter { margin-left: 44px; width: calc(100% - 44px); }
 text { font-size: 11.5px; fill: var(--soft); }
 text.label { font-size: 13px; fill: var(--ink); }
@@ -90,8 +93,6 @@ path.edge { stroke: var(--c); stroke-width: 1.5; stroke-linejoin: round; }
 .tokenize { --c: var(--tokenize); } .detokenize { --c: var(--detokenize); } .schedule { --c: var(--schedule); }
 .upload { --c: var(--upload); } .error { --c: var(--bad); }
 @media (min-width: 900px) {
-  .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  .wide { grid-column: span 2; }
   .two { grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); }
   .three { grid-template-columns: repeat(3, minmax(0, 1fr)); }
 }

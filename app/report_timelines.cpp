@@ -1,5 +1,6 @@
 // The report page's plots over time and of latencies.
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "app/number_text.h"
@@ -69,8 +70,8 @@ ReportTable series_table(const TimeSeries& series) {
   for (size_t first = 0; first < points; first += step) {
     const size_t end = std::min(first + step, points);
     const auto mean = [&](const std::vector<double>& values) {
-      return count_text(std::accumulate(values.begin() + first, values.begin() + end, 0.0) /
-                        static_cast<double>(end - first));
+      return short_count_text(std::accumulate(values.begin() + first, values.begin() + end, 0.0) /
+                              static_cast<double>(end - first));
     };
     table.rows.push_back({{seconds_text(static_cast<double>(first) * series.interval), mean(series.prefill),
                            mean(series.decode), mean(series.sequences), mean(series.blocks)}});
@@ -90,13 +91,14 @@ std::string distribution(const OrderedJson& latency, const PlotName& name, const
     plot.name.description +=
         std::string(plot.name.description.empty() ? "" : ", ") + percentile + " " + seconds_text(value);
   }
-  ReportTable table{{"count"}, {{{count_text(latency.at("count").get<double>())}}}};
-  for (const char* key : {"mean", "p50", "p90", "p99", "max"}) {
-    table.head.push_back(key);
-    table.rows[0].cells.push_back(seconds_text(latency.at(key).get<double>()));
+  ReportTable table{{}, {{}}, /*named_rows=*/false};
+  for (const char* column : {"mean", "p50", "p90", "p99", "max"}) {
+    table.head.push_back(column);
+    table.rows[0].cells.push_back(seconds_text(latency.at(column).get<double>()));
   }
-  return "<div class=\"" + css + "\">" + figure(name.title, "", distribution_plot(plot)) + table_markup(table) +
-         "</div>\n";
+  const std::string count = short_count_text(latency.at("count").get<double>()) + " sequences";
+  return "<div class=\"" + css + "\">" + figure(name.title, key(css, count), distribution_plot(plot)) +
+         table_markup(table) + "</div>\n";
 }
 
 }  // namespace
@@ -105,12 +107,13 @@ std::string time_section(const OrderedJson& report) {
   if (!report.contains("time_series") || report["time_series"]["sequences"].empty()) return "";
   const TimeSeries series = read_series(report["time_series"]);
   const double block_size = report_number(report, "/kv/block_size");
-  const std::string body = throughput(series) +
-                           gauge(series, {"batch", "Batch: sequences in a step", ""}, "schedule", series.sequences,
-                                 "sequences", largest(series.sequences), report_number(report, "/limits/max_batch")) +
-                           gauge(series, {"kv", "KV blocks that sequences hold", ""}, "sample", series.blocks, "blocks",
-                                 report_number(report, "/kv/peak_used_blocks"), report_number(report, "/kv/blocks")) +
-                           folded(series_table(series));
+  const std::string body =
+      throughput(series) +
+      gauge(series, {"batch", "Batch: sequences in a step", ""}, "schedule", series.sequences, "sequences",
+            std::round(largest(series.sequences)), report_number(report, "/limits/max_batch")) +
+      gauge(series, {"kv", "KV blocks that sequences hold", ""}, "sample", series.blocks, "blocks",
+            report_number(report, "/kv/peak_used_blocks"), report_number(report, "/kv/blocks")) +
+      folded(series_table(series));
   return card("wide", "Over time",
               "Seconds since the model was loaded; each step of the curves is the mean over " +
                   seconds_text(series.interval) + ". A KV block holds " + count_text(block_size) + " tokens.",

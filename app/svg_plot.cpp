@@ -18,13 +18,12 @@ struct Frame {
   double y(double value) const { return bottom - (bottom - top) * value / largest; }
 };
 
-Frame draw_y_axis(SvgCanvas& canvas, double top, double bottom, const Ticks& ticks,
-                  const std::function<std::string(double)>& text) {
+Frame draw_y_axis(SvgCanvas& canvas, double top, double bottom, const Ticks& ticks, const std::string& unit = {}) {
   const Frame frame{top, bottom, ticks.end()};
   for (int i = 0; i <= ticks.count; ++i) {
     const double y = frame.y(ticks.step * i);
     canvas.horizontal(i == 0 ? "axis" : "grid", y);
-    canvas.label_y(y, text(ticks.step * i));
+    canvas.label_y(y, short_count_text(ticks.step * i) + (unit.empty() ? "" : " " + unit));
   }
   return frame;
 }
@@ -35,7 +34,7 @@ constexpr double kTimeTop = 8, kTimeBottom = 124;
 constexpr size_t kMaxSlices = 80;  // tooltips
 
 void draw_time_axis(SvgCanvas& canvas, double seconds) {
-  const double step = time_step_for(seconds, 5);
+  const double step = time_step_for(seconds, 4);
   for (int i = 0; i * step <= seconds * (1 + 1e-9); ++i) {
     const double x = 100 * i * step / seconds;
     canvas.vertical("axis", x, kTimeBottom, kTimeBottom + 4);
@@ -54,8 +53,8 @@ void draw_layer(SvgCanvas& canvas, const TimePlot& plot, const std::string& css,
   area = edge;
   for (size_t i = below.size(); i-- > 0;)
     for (const size_t side : {i + 1, i}) area.push_back({x(side), frame.y(below[i])});
-  canvas.path("area " + css, area, frame.top, frame.bottom);
-  canvas.path("mark edge " + css, edge, frame.top, frame.bottom);
+  canvas.path("mark area " + css, area, frame.top, frame.bottom);
+  canvas.path("edge " + css, edge, frame.top, frame.bottom);
 }
 
 void draw_slices(SvgCanvas& canvas, const TimePlot& plot, size_t points) {
@@ -88,7 +87,7 @@ std::string time_plot(const TimePlot& plot) {
   }
   const double peak = *std::max_element(sums.back().begin(), sums.back().end());
   const Ticks ticks = ticks_for(std::max(peak, plot.limit.value_or(0)), 4, plot.whole_numbers);
-  const Frame frame = draw_y_axis(canvas, kTimeTop, kTimeBottom, ticks, short_count_text);
+  const Frame frame = draw_y_axis(canvas, kTimeTop, kTimeBottom, ticks);
   draw_time_axis(canvas, plot.seconds);
   for (size_t i = plot.layers.size(); i-- > 0;)  // where an upper layer is 0, the lower one's edge shows
     draw_layer(canvas, plot, plot.layers[i].css, sums[i + 1], sums[i], frame);
@@ -111,7 +110,8 @@ std::string stacked_bars(const PlotName& name, const std::vector<StackedBar>& ba
     double x = 0;
     for (const StackedBar::Segment& segment : bar.segments) {
       const double width = 100 * segment.value / size.full;
-      canvas.rect("mark " + segment.css, {x, y + kAbove, width, size.height}, segment.name + ": " + segment.text);
+      canvas.rect("mark " + segment.css, {x, y + kAbove, width, size.height},
+                  (segment.name.empty() ? bar.label : segment.name) + ": " + segment.text);
       // A letter takes about 2 % of the narrowest screen.
       if (width > 4 + 2.2 * static_cast<double>(segment.name.size()))
         canvas.text("inside", x + width / 2, y + kAbove + size.height / 2 + 4, Anchor::middle, segment.name);
@@ -129,8 +129,8 @@ std::string column_plot(const ColumnPlot& plot) {
   SvgCanvas canvas(plot.name, 188, true);
   double largest = 0;
   for (const ColumnPlot::Column& column : plot.columns) largest = std::max(largest, column.value);
-  const Frame frame = draw_y_axis(canvas, kTop, kBottom, ticks_for(largest, 4), plot.axis_text);
-  const size_t count = plot.columns.size(), every = (count + 11) / 12;
+  const Frame frame = draw_y_axis(canvas, kTop, kBottom, ticks_for(largest, 4), plot.unit);
+  const size_t count = plot.columns.size(), every = (count + 6) / 7;  // names
   const double pitch = 100.0 / static_cast<double>(count), width = std::min(0.72 * pitch, 14.0);
   for (size_t i = 0; i < count; ++i) {
     const ColumnPlot::Column& column = plot.columns[i];

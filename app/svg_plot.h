@@ -1,6 +1,5 @@
 // The report page's plots. Each gives one <svg>; shapes that stand for data have the class "mark".
 #pragma once
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,7 +47,7 @@ struct ColumnPlot {
     double value = 0, shaded = 0;  // of value
   };
   std::vector<Column> columns;
-  std::function<std::string(double)> axis_text;
+  std::string unit;  // of values
 };
 std::string column_plot(const ColumnPlot& plot);
 
