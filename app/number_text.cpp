@@ -52,9 +52,9 @@ std::string escape_markup(std::string_view text) {
 std::string count_text(double value) { return with_commas(digits_text(value, 3)); }
 
 std::string short_count_text(double value) {
-  if (value >= 1e9) return digits_text(value / 1e9, 3) + "G";
-  if (value >= 1e6) return digits_text(value / 1e6, 3) + "M";
-  if (value >= 1e4) return digits_text(value / 1e3, 3) + "k";
+  if (value >= 999.5e6) return digits_text(value / 1e9, 3) + "G";
+  if (value >= 999.5e3) return digits_text(value / 1e6, 3) + "M";
+  if (value >= 9999.5) return digits_text(value / 1e3, 3) + "k";
   return count_text(value);
 }
 
@@ -84,6 +84,7 @@ std::string bytes_text(double bytes) {
 std::string share_text(double share) {
   const double percent = share * 100;
   if (percent > 0 && percent < 0.1) return "< 0.1 %";
+  if (percent > 99.9 && percent < 100) return "> 99.9 %";
   char text[32];
   std::snprintf(text, sizeof text, "%.1f", percent);
   std::string digits = text;

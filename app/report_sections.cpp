@@ -197,8 +197,7 @@ std::string memory_section(const OrderedJson& report) {
     bar.segments.push_back({part[2], part[1], bytes, bytes_text(bytes)});
     table.rows.push_back({{part[1], bytes_text(bytes), share_text(bytes / total)}, part[2]});
   }
-  table.rows.push_back(
-      {{"peak of the process on the host", bytes_text(number_of(report["memory"], "peak_host_bytes")), ""}});
+  table.rows.push_back({{"Peak on the host", bytes_text(number_of(report["memory"], "peak_host_bytes")), ""}});
   const std::string sentence =
       "The plan of one rank; the device could give " + bytes_text(number_of(plan, "available_bytes")) + ".";
   const std::string figure =

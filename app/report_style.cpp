@@ -37,7 +37,7 @@ p { margin: 0; }
 .status { display: inline-block; margin-top: 10px; padding: 2px 10px; border: 1px solid; border-radius: 99px;
   font-size: 13px; font-weight: 600; }
 .good { color: var(--good); } .fair { color: var(--fair); } .bad { color: var(--bad); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 0 0 16px; }
+.tiles { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 12px; margin: 0 0 16px; }
 .tiles div, section { background: var(--card); border: 1px solid var(--edge); border-radius: 10px; }
 .tiles div { padding: 12px 14px; }
 .tiles dt { color: var(--soft); font-size: 13px; }
@@ -92,7 +92,8 @@ path.edge { stroke: var(--c); stroke-width: 1.5; stroke-linejoin: round; }
 .capture_graphs { --c: var(--capture); } .read { --c: var(--read); } .write { --c: var(--write); }
 .tokenize { --c: var(--tokenize); } .detokenize { --c: var(--detokenize); } .schedule { --c: var(--schedule); }
 .upload { --c: var(--upload); } .error { --c: var(--bad); }
-@media (min-width: 900px) {
+@media (min-width: 1080px) {
+  .tiles { grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); }
   .two { grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); }
   .three { grid-template-columns: repeat(3, minmax(0, 1fr)); }
 }

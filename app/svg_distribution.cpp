@@ -64,8 +64,7 @@ void draw_axes(SvgCanvas& canvas, const Bars& bars, const Ticks& ticks) {
   for (const double value : round_durations(bars)) {
     const double x = bars.x(value);
     canvas.vertical("axis", x, kBottom, kBottom + 4);
-    const Anchor anchor = x < 5 ? Anchor::start : x > 95 ? Anchor::end : Anchor::middle;
-    canvas.text("tick", x, kBottom + 17, anchor, seconds_text(value));
+    canvas.text("tick", x, kBottom + 17, Anchor::middle, seconds_text(value));
   }
 }
 

@@ -38,8 +38,7 @@ void draw_time_axis(SvgCanvas& canvas, double seconds) {
   for (int i = 0; i * step <= seconds * (1 + 1e-9); ++i) {
     const double x = 100 * i * step / seconds;
     canvas.vertical("axis", x, kTimeBottom, kTimeBottom + 4);
-    const Anchor anchor = i == 0 ? Anchor::start : x > 95 ? Anchor::end : Anchor::middle;
-    canvas.text("tick", x, kTimeBottom + 17, anchor, time_tick_text(i * step, step));
+    canvas.text("tick", x, kTimeBottom + 17, Anchor::middle, time_tick_text(i * step, step));
   }
 }
 

@@ -1,4 +1,8 @@
-"""Looks at report pages in headless Chromium: on a phone and on a wide screen, light and dark."""
+"""Looks at report pages in headless Chromium: on a phone and on a wide screen, light and dark.
+
+  look_at_pages.py PAGE…                  the exit code is 1 when one of them has a fault
+  look_at_pages.py --picture PNG PAGE     takes a picture of it
+"""
 
 import sys
 
@@ -57,7 +61,7 @@ FAULTS = r"""(() => {
 
 def look(browser, page):
     grounds = set()
-    for width in (360, 768, 1280):
+    for width in (360, 640, 1000, 1280):
         for scheme in ("light", "dark"):
             browser.open(page, width, scheme)
             for state in ("folded", "unfolded"):
@@ -70,8 +74,16 @@ def look(browser, page):
     assert all(url.startswith("file://") and url.endswith(".html") for url in browser.requests), browser.requests
 
 
-if __name__ == "__main__":
+def main(arguments):
     with Browser() as browser:
-        for path in sys.argv[1:]:
+        if arguments[0] == "--picture":
+            browser.open(arguments[2], 1120, "light")
+            browser.screenshot(arguments[1])
+            return
+        for path in arguments:
             look(browser, path)
             print(path, "looks well")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
