@@ -64,14 +64,14 @@ def look(browser, page):
     for width in (360, 640, 1000, 1280):
         for scheme in ("light", "dark"):
             browser.open(page, width, scheme)
+            assert not browser.complaints, browser.complaints
+            assert all(url.startswith("file://") and url.endswith(".html") for url in browser.requests), browser.requests
             for state in ("folded", "unfolded"):
                 faults = browser.evaluate(FAULTS)
                 assert not faults, (page, width, scheme, state, faults)
                 browser.evaluate("for (const e of document.querySelectorAll('details')) e.open = true")
             grounds.add((scheme, browser.evaluate("getComputedStyle(document.body).backgroundColor")))
     assert len(grounds) == len({colour for _, colour in grounds}) == 2, grounds
-    assert not browser.complaints, browser.complaints
-    assert all(url.startswith("file://") and url.endswith(".html") for url in browser.requests), browser.requests
 
 
 def main(arguments):
