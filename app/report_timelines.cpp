@@ -115,7 +115,7 @@ std::string time_section(const OrderedJson& report) {
             report_number(report, "/kv/peak_used_blocks"), report_number(report, "/kv/blocks")) +
       folded(series_table(series));
   return card("wide", "Over time",
-              "Seconds since the model was loaded; each step of the curves is the mean over " +
+              "Time since the model was loaded; each step of the curves is the mean over " +
                   seconds_text(series.interval) + ". A KV block holds " + count_text(block_size) + " tokens.",
               body);
 }
