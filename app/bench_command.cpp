@@ -18,7 +18,7 @@ struct Options {
   std::string model;
   EngineFlags engine;
   int64_t input_tokens = 512, output_tokens = 128, requests = 64;
-  std::string report;
+  ReportFiles reports;
   bool ops = false;
 };
 
@@ -65,7 +65,7 @@ ExitCode run(const Options& options) {
   }
   if (options.input_tokens + options.output_tokens > context)
     throw Error(ExitCode::usage, "--input-tokens and --output-tokens exceed the context of " + std::to_string(context));
-  if (!options.report.empty()) check_report_path(options.report);
+  check_report_files(options.reports);
   config.random_weights = !has_weights(folder.path);
   if (config.random_weights) std::fprintf(stderr, "penstock: no weight files, so the weights are random\n");
 
@@ -79,7 +79,7 @@ ExitCode run(const Options& options) {
   const ReportInput input{"bench", options.model,  stats,       times,        model, config,
                           &engine, loaded - start, end - start, end - loaded, 0};
   std::fputs(format_summary(input).c_str(), stdout);
-  if (!options.report.empty()) write_report(make_report(input), options.report);
+  write_reports(input, options.reports);
   return ExitCode::ok;
 }
 
@@ -97,7 +97,7 @@ void add_bench_command(CLI::App& app, Command& chosen) {
   add("--output-tokens", options->output_tokens, "new tokens of each request");
   add("--requests", options->requests, "how many");
   add_flags(*command, options->engine);
-  command->add_option("--report", options->report, "write a JSON report")->type_name("FILE");
+  add_flags(*command, options->reports);
   command->add_flag("--ops", options->ops, "time each op alone against the machine's roofline, not the workload");
   command->final_callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }

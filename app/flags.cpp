@@ -106,10 +106,9 @@ EngineConfig EngineFlags::resolved() const {
 void add_flags(CLI::App& command, EngineFlags& flags) {
   EngineConfig& config = flags.config;
   config.threads = usable_cpus();
-  add_choice<std::optional<DeviceKind>>(
-      command, "--device", flags.device,
-      {{"auto", std::nullopt}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
-      "where the model runs; auto: on a GPU where there is one", "auto");
+  add_choice<std::optional<DeviceKind>>(command, "--device", flags.device,
+                                        {{"auto", std::nullopt}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
+                                        "where the model runs; auto: on a GPU where there is one", "auto");
   add_choice<std::optional<DType>>(command, "--dtype", flags.dtype,
                                    {{"auto", std::nullopt}, {"f32", DType::f32}, {"bf16", DType::bf16}},
                                    "of the arithmetic; auto: f32 on the CPU, bf16 on CUDA", "auto");
@@ -181,8 +180,13 @@ void add_flags(CLI::App& command, RunFlags& flags) {
       ->type_name("TIME");
 }
 
+void add_flags(CLI::App& command, ReportFiles& files) {
+  command.add_option("--report", files.json, "write a JSON report")->type_name("FILE");
+  command.add_option("--report-html", files.html, "write the report as a page with plots")->type_name("FILE");
+}
+
 void add_flags(CLI::App& command, ReportFlags& flags) {
-  command.add_option("--report", flags.report, "write a JSON report of the run")->type_name("FILE");
+  add_flags(command, flags.files);
   add_choice<ProgressMode>(command, "--progress", flags.progress,
                            {{"auto", ProgressMode::automatic},
                             {"bar", ProgressMode::bar},

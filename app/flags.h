@@ -44,8 +44,12 @@ struct RunFlags {
   std::string deadline;  // as app/deadline.h reads it
 };
 
+struct ReportFiles {  // empty: none
+  std::string json, html;
+};
+
 struct ReportFlags {
-  std::string report;  // a file; empty: none
+  ReportFiles files;
   ProgressMode progress = ProgressMode::automatic;
 };
 
@@ -54,6 +58,7 @@ void add_flags(CLI::App& command, ModelFlags& flags);
 void add_flags(CLI::App& command, EngineFlags& flags);
 void add_flags(CLI::App& command, SamplingFlags& flags);
 void add_flags(CLI::App& command, RunFlags& flags);
+void add_flags(CLI::App& command, ReportFiles& files);
 void add_flags(CLI::App& command, ReportFlags& flags);
 
 // A number in [low, high]; NaN is in no range.

@@ -40,8 +40,8 @@ class Run {
 
   ExitCode execute() {
     read_model_files();
-    RunOutputs outputs(options_.run, options_.report.report, input_);
-    if (!options_.report.report.empty()) check_report_path(options_.report.report);
+    RunOutputs outputs(options_.run, options_.report.files, input_);
+    check_report_files(options_.report.files);
     // A fresh job needs the engine for certain: it loads while the tokenizer does.
     if (outputs.journal().records() == 0) load_engine();
     const TextSide side(folder_, config_, options_.model, options_.sampling, max_context_);
@@ -131,7 +131,7 @@ class Run {
         "run",       options_.model.model,  stats_, *times_, config_, engine_config_, engine, load, wall,
         wall - load, static_cast<int>(code)};
     std::fputs(format_summary(input).c_str(), stderr);
-    if (!options_.report.report.empty()) write_report(make_report(input), options_.report.report);
+    write_reports(input, options_.report.files);
     return code;
   }
 

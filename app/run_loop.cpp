@@ -95,7 +95,7 @@ void RunLoop::take_line(const InputLine& line) {
   }
   const uint64_t key = next_key_++;
   if (RefusedLine* refused = std::get_if<RefusedLine>(&taken)) {
-    finish(key, format_error(refused->error, refused->request_id), true);
+    finish(key, format_error(refused->error, refused->request_id), refused->error.code);
     return;
   }
   items_[key].line_bytes = static_cast<int64_t>(line.bytes);
@@ -117,7 +117,7 @@ void RunLoop::collect_prepared() {
   for (PreparedItem& done : parts_.workers.take_prepared()) {
     --preparing_;
     if (RefusedLine* refused = std::get_if<RefusedLine>(&done.result)) {
-      finish(done.key, format_error(refused->error, refused->request_id), true);
+      finish(done.key, format_error(refused->error, refused->request_id), refused->error.code);
       continue;
     }
     Item& item = items_.at(done.key);
@@ -177,13 +177,15 @@ void RunLoop::collect_records() {
   for (RecordItem& done : parts_.workers.take_records()) {
     parts_.stats.prompt_tokens += done.record.prompt_tokens;
     parts_.stats.completion_tokens += done.record.completion_tokens;
-    finish(done.key, std::move(done.record.text), done.record.is_error);
+    finish(done.key, std::move(done.record.text), done.record.error_code);
   }
 }
 
-void RunLoop::finish(uint64_t key, std::string record, bool is_error) {
-  ++(is_error ? parts_.stats.errors : parts_.stats.answered);
-  parts_.writer.write(key, std::move(record), is_error);
+// error_code: of an error record; none for an answer.
+void RunLoop::finish(uint64_t key, std::string record, const std::optional<std::string>& error_code) {
+  ++(error_code ? parts_.stats.errors : parts_.stats.answered);
+  if (error_code) ++parts_.stats.error_codes[*error_code];
+  parts_.writer.write(key, std::move(record), error_code.has_value());
   if (parts_.stats.first_record_seconds == 0)
     parts_.stats.first_record_seconds = monotonic_seconds() - parts_.process_start;
   erase(key);

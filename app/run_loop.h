@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -78,7 +79,7 @@ class RunLoop {
   void admit(Engine& engine);
   void collect_sequences(Engine& engine);
   void collect_records();
-  void finish(uint64_t key, std::string record, bool is_error);
+  void finish(uint64_t key, std::string record, const std::optional<std::string>& error_code);
   void erase(uint64_t key);
   void drop(uint64_t key);
   void stop_when_asked();

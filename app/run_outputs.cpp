@@ -11,12 +11,13 @@ namespace {
 
 FileIdentity identify_output(const std::string& path) { return path == "-" ? identify(1) : identify(path); }
 
-void expect_different_files(const RunFlags& flags, const std::string& report, const InputFile& input) {
+void expect_different_files(const RunFlags& flags, const ReportFiles& reports, const InputFile& input) {
   std::vector<std::pair<std::string, FileIdentity>> files;
   files.emplace_back("--input", identify(input.descriptor()));
   files.emplace_back("--output", identify_output(flags.output));
   if (!flags.errors.empty()) files.emplace_back("--errors", identify_output(flags.errors));
-  if (!report.empty()) files.emplace_back("--report", identify(report));
+  if (!reports.json.empty()) files.emplace_back("--report", identify(reports.json));
+  if (!reports.html.empty()) files.emplace_back("--report-html", identify(reports.html));
   for (size_t a = 0; a < files.size(); ++a)
     for (size_t b = a + 1; b < files.size(); ++b)
       if (same_file(files[a].second, files[b].second))
@@ -25,8 +26,8 @@ void expect_different_files(const RunFlags& flags, const std::string& report, co
 
 }  // namespace
 
-RunOutputs::RunOutputs(const RunFlags& flags, const std::string& report, const InputFile& input) {
-  expect_different_files(flags, report, input);
+RunOutputs::RunOutputs(const RunFlags& flags, const ReportFiles& reports, const InputFile& input) {
+  expect_different_files(flags, reports, input);
   output_ = std::make_unique<OutputFile>(flags.output);
   if (!flags.errors.empty()) errors_ = std::make_unique<OutputFile>(flags.errors);
   output_bytes_ = read(*output_, flags);

@@ -15,9 +15,9 @@ namespace penstock {
 class RunOutputs {
  public:
   // Opens and locks the output and the --errors file, reads what they hold (taking error records out for
-  // --retry-errors). Errors: Error(usage) when two of input, output, errors and report are the same file;
+  // --retry-errors). Errors: Error(usage) when two of input, output, errors and reports are the same file;
   // Error(cannot_create); Error(io).
-  RunOutputs(const RunFlags& flags, const std::string& report, const InputFile& input);
+  RunOutputs(const RunFlags& flags, const ReportFiles& reports, const InputFile& input);
 
   Journal& journal() { return journal_; }
   OutputFile& output() { return *output_; }

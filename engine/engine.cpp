@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -120,7 +121,7 @@ struct Engine::Impl {
     StageTimer timer(times, Stage::schedule);
     StepPlan plan = scheduler.plan();
     if (plan.empty()) return false;
-    planned.push_back({plan.num_tokens(), plan.num_prefill_tokens});
+    planned.push_back({plan.num_tokens(), plan.num_prefill_tokens, static_cast<int64_t>(plan.rows.size())});
     ranks.submit(std::move(plan));
     return true;
   }
@@ -147,6 +148,7 @@ struct Engine::Impl {
       (step.prefill_tokens ? stats.prefill_step_tokens : stats.decode_step_tokens) += step.tokens;
       (step.prefill_tokens ? stats.prefill_step_seconds : stats.decode_step_seconds) += done.timing.seconds;
       stats.graphs = done.timing.graphs;
+      add_to_series(step, done.timing.seconds);
     }
     StageTimer timer(times, Stage::schedule);
     scheduler.commit(done.result);
@@ -166,10 +168,22 @@ struct Engine::Impl {
   }
 
   struct Planned {
-    int64_t tokens, prefill_tokens;
+    int64_t tokens, prefill_tokens, rows;
   };
   std::deque<Planned> planned;             // of the steps in flight; engine thread only
   std::map<int64_t, BucketStats> buckets;  // guarded by mutex
+  const double began = monotonic_seconds();
+
+  // Under the mutex.
+  void add_to_series(const Planned& step, double seconds) {
+    const double end = monotonic_seconds() - began;
+    stats.series.add({.begin = std::max(stats.series.seconds(), end - seconds),
+                      .end = end,
+                      .prefill_tokens = step.prefill_tokens,
+                      .decode_tokens = step.tokens - step.prefill_tokens,
+                      .sequences = step.rows,
+                      .kv_blocks = scheduler.used_blocks()});
+  }
 };
 
 Engine::Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times)

@@ -12,6 +12,7 @@
 #include "engine/schedule/scheduler.h"
 #include "engine/stage_timer.h"
 #include "engine/step/memory_plan.h"
+#include "engine/step/step_series.h"
 
 namespace penstock {
 
@@ -32,6 +33,7 @@ struct EngineStats {
   double busy_seconds = 0;  // of the device, in steps
   double loop_seconds = 0;  // of the engine thread while it had work; idle share = 1 - busy / loop
   int64_t graphs = 0;       // captured
+  StepSeries series;        // from the start of the engine thread
 };
 
 class Engine {

@@ -12,6 +12,11 @@ expect 64 run -o in < in
 expect 64 run -i in -o out --report in
 expect 64 run -i in -o out --report out
 expect 64 run -i in -o out --report ./out
+expect 64 run -i in -o out --report-html hard
+expect 64 run -i in -o out --report-html ./out
+expect 64 run -i in -o out --errors errors --report-html ./errors
+expect 64 run -i in -o out --report report --report-html ./report
+expect 64 "$PENSTOCK" bench "$MODEL" --report in --report-html link
 expect 64 run -i in -o out --errors ./out
 cmp in before
-[[ ! -e out ]]
+[[ ! -e out && ! -e errors && ! -e report ]]
