@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "engine/system_call.h"
 #include "kernels/error.h"
 
 namespace penstock {
@@ -28,9 +29,7 @@ bool InputReader::fill() {
   begin_ = 0;
   const size_t held = buffer_.size();
   buffer_.resize(held + kReadBytes);
-  ssize_t count;
-  do count = ::read(descriptor_, buffer_.data() + held, kReadBytes);
-  while (count < 0 && errno == EINTR);
+  const ssize_t count = uninterrupted([&] { return ::read(descriptor_, buffer_.data() + held, kReadBytes); });
   if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {  // somebody else's O_NONBLOCK: poll again
     buffer_.resize(held);
     return true;

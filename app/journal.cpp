@@ -3,11 +3,14 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <utility>
 
 #include "engine/json.h"
+#include "engine/system_call.h"
 
 namespace penstock {
 
@@ -66,8 +69,9 @@ int64_t for_each_line(const OutputFile& file, const std::function<void(std::stri
   while (true) {
     const size_t held = buffer.size();
     buffer.resize(held + kReadBytes);
-    const ssize_t count = ::pread(file.descriptor(), buffer.data() + held, kReadBytes, offset);
-    if (count < 0) throw Error(ExitCode::io, file.name() + ": cannot be read");
+    const ssize_t count =
+        uninterrupted([&] { return ::pread(file.descriptor(), buffer.data() + held, kReadBytes, offset); });
+    if (count < 0) throw Error(ExitCode::io, file.name() + ": cannot be read: " + std::strerror(errno));
     buffer.resize(held + static_cast<size_t>(count));
     offset += count;
     if (count == 0) break;
@@ -127,9 +131,10 @@ std::optional<RecordHead> parse_record_head(std::string_view line) {
   return visitor.head();
 }
 
-int64_t Journal::read(const OutputFile& file) {
+int64_t Journal::read(const OutputFile& file, bool retry_errors) {
   return for_each_line(file, [&](std::string_view text, int64_t line) {
     const RecordHead head = expect_record(file, text, line);
+    if (retry_errors && head.is_error) return;
     const Hash128 unmarked{head.request.low & ~uint64_t{1}, head.request.high};
     if (!table_.insert(hash128(head.id), unmarked).second)
       throw not_a_journal(file, line, "holds the id " + quote(head.id) + " a second time");
@@ -169,6 +174,8 @@ Journal::Match Journal::match(std::string_view id, Hash128 request) {
   }
   return Match::answered;
 }
+
+Hash128 Journal::request_of(std::string_view id) { return *table_.find(hash128(id)); }
 
 std::optional<std::string> Journal::unmatched_id(const OutputFile& file) {
   std::optional<std::string> found;

@@ -3,12 +3,15 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <initializer_list>
 
 #include "app/output_file.h"
+#include "engine/system_call.h"
 
 namespace penstock {
 
@@ -91,7 +94,8 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
 }
 
 int open_report(const std::string& path, int flags) {
-  return ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0666);
+  return uninterrupted(
+      [&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0666); });
 }
 
 }  // namespace
@@ -161,8 +165,13 @@ void write_report(const OrderedJson& report, const std::string& path) {
   const std::string text = report.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
   const int descriptor = open_report(path, O_TRUNC);
   if (descriptor < 0) throw Error(ExitCode::io, "--report: " + path + ": " + std::strerror(errno));
-  const int error_number = write_all(descriptor, text.data(), text.size(), {});
-  ::close(descriptor);
+  int error_number = write_all(descriptor, text.data(), text.size(), {});
+  const auto note = [&](int result, std::initializer_list<int> harmless) {
+    const bool is_harmless = std::find(harmless.begin(), harmless.end(), errno) != harmless.end();
+    if (result != 0 && error_number == 0 && !is_harmless) error_number = errno;
+  };
+  note(uninterrupted([&] { return ::fsync(descriptor); }), {EINVAL, EROFS, ENOTSUP});  // pipes and devices
+  note(::close(descriptor), {EINTR});
   if (error_number != 0) throw Error(ExitCode::io, "--report: " + path + ": " + std::strerror(error_number));
 }
 

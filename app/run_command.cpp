@@ -1,6 +1,8 @@
 // `penstock run`: lines in, answers out. Reads as the stages of design.md §1.
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "app/commands.h"
 #include "app/cpu_limit.h"
@@ -31,8 +33,7 @@ class Run {
 
   ExitCode execute() {
     read_model_files();
-    RunOutputs outputs(options_.run, options_.report.report, input_);
-    if (!options_.report.report.empty()) check_report_path(options_.report.report);
+    RunOutputs outputs(options_.run, options_.report.report, input_, model_files_);
     // A fresh job needs the engine for certain: it loads while the tokenizer does.
     if (outputs.journal().records() == 0) load_engine();
     const TextSide side(folder_, config_, options_.model, options_.sampling, max_context_);
@@ -44,6 +45,7 @@ class Run {
     }
     outputs.begin();
     if (!loader_) load_engine();
+    signals_.exit_at_second(false);
     try {
       return answer(side, outputs);
     } catch (...) {
@@ -71,6 +73,8 @@ class Run {
     max_context_ = resolve_max_context(engine_config_, config_);
     const SafetensorsFolder weights(folder_.path);
     fingerprint_ = run_fingerprint(folder_, weights, options_.model, options_.sampling, engine_config_, max_context_);
+    for (const char* name : kModelFileNames) model_files_.push_back(folder_.path + "/" + name);
+    for (const auto& file : weights.files()) model_files_.push_back(file.path);
   }
 
   void load_engine() {
@@ -85,15 +89,19 @@ class Run {
     RecordWriter writer(outputs.output(), outputs.errors(), options_.run.ordered, *times_);
     Progress progress(options_.report.progress, input_.bytes());
     for (OutputFile* file : {&outputs.output(), outputs.errors()})
-      if (file) file->give_up_when([this] { return signals_.count() > 1; });
+      if (file) file->give_up_when([this] { return out_of_time(); });
     RunLoop loop({reader, lines, workers, *loader_, writer, signals_, *wake_, progress, stats_, *times_,
                   options_.run.grace_seconds, start_},
                  run_limits(engine_config_), items_);
     const RunEnd end = loop.run();
     outputs.sync();
+    if (end == RunEnd::answered) {
+      outputs.expect_all_ids_seen();
+      expect_every_line_answered(reader, writer);
+    }
+    outputs.close();
+    signals_.exit_at_second(true);
     if (end != RunEnd::answered) return leave(end);
-    outputs.expect_all_ids_seen();
-    expect_every_line_answered(writer);
     return finish(stats_.errors + stats_.earlier_errors > 0 ? ExitCode::some_records_failed : ExitCode::ok);
   }
 
@@ -104,7 +112,14 @@ class Run {
     ::_exit(static_cast<int>(code));  // sequences are still running: waiting for a step may be what was refused
   }
 
-  void expect_every_line_answered(const RecordWriter& writer) const {
+  bool out_of_time() const {
+    const double first = signals_.first_seconds();
+    return signals_.count() > 1 || (first > 0 && monotonic_seconds() >= first + options_.run.grace_seconds);
+  }
+
+  void expect_every_line_answered(const InputReader& reader, const RecordWriter& writer) const {
+    if (reader.bytes_read() < input_.bytes())
+      throw Error(ExitCode::io, input_.name() + ": it shrank while the run was reading it");
     const int64_t wanted = stats_.lines - stats_.other_shards;
     if (stats_.handled() == wanted && writer.written() == stats_.answered + stats_.errors) return;
     throw Error(ExitCode::internal, "of " + std::to_string(wanted) + " lines, " + std::to_string(stats_.handled()) +
@@ -125,12 +140,13 @@ class Run {
   const Options& options_;
   const EngineConfig engine_config_;
   const double start_ = monotonic_seconds();
-  InputFile input_;  // before the signals: opening a FIFO may wait for its writer, and a signal then just ends it
   StopSignals signals_;
+  InputFile input_;
   ModelFolder folder_;
+  std::vector<std::string> model_files_;  // paths, whether they exist or not
   ModelConfig config_;
   int32_t max_context_ = 0;
-  Hash128 fingerprint_;
+  RunFingerprint fingerprint_;
   std::shared_ptr<StageTimes> times_ = std::make_shared<StageTimes>();
   std::shared_ptr<WakeUp> wake_ = std::make_shared<WakeUp>();
   RunStats stats_;

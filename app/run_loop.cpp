@@ -202,7 +202,7 @@ void RunLoop::drop(uint64_t key) {
 // Admits nothing more. What has not reached the engine is left to the next run; what has, but never ran, comes back
 // from it as FinishReason::none.
 void RunLoop::stop() {
-  stop_deadline_ = monotonic_seconds() + parts_.grace_seconds;
+  stop_deadline_ = parts_.signals.first_seconds() + parts_.grace_seconds;
   for (const Waiting& waiting : to_prepare_) drop(waiting.key);
   to_prepare_.clear();
   for (const uint64_t key : to_admit_) drop(key);

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "app/journal.h"
+#include "app/file_identity.h"
 #include "app/output_file.h"
 #include "kernels/error.h"
 #include "tests/support/catch.h"
