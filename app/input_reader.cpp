@@ -19,8 +19,11 @@ bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r") ==
 
 }  // namespace
 
-InputReader::InputReader(int descriptor, std::string name, uint64_t max_line_bytes)
-    : descriptor_(descriptor), name_(std::move(name)), max_line_bytes_(max_line_bytes) {}
+InputReader::InputReader(const InputFile& file, uint64_t max_line_bytes)
+    : InputReader(file.descriptor(), file.name(), max_line_bytes, file.bytes()) {}
+
+InputReader::InputReader(int descriptor, std::string name, uint64_t max_line_bytes, uint64_t min_bytes)
+    : descriptor_(descriptor), name_(std::move(name)), max_line_bytes_(max_line_bytes), min_bytes_(min_bytes) {}
 
 bool InputReader::fill() {
   if (at_end_) return false;
@@ -38,6 +41,7 @@ bool InputReader::fill() {
   buffer_.resize(held + static_cast<size_t>(count));
   bytes_read_ += static_cast<uint64_t>(count);
   at_end_ = count == 0;
+  if (at_end_ && bytes_read_ < min_bytes_) throw Error(ExitCode::io, name_ + ": it shrank while it was being read");
   return !at_end_;
 }
 

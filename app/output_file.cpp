@@ -184,8 +184,10 @@ void OutputFile::expect_still_ours() const {
 
 void OutputFile::sync() {
   // Pipes, terminals and some devices cannot be synchronised, and have nothing to lose.
-  if (uninterrupted([&] { return ::fsync(descriptor_); }) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP)
-    fail(errno);
+  const auto is_failure = [](int error) { return error != EINVAL && error != EROFS && error != ENOTSUP; };
+  if (failed_sync_ == 0 && uninterrupted([&] { return ::fsync(descriptor_); }) != 0 && is_failure(errno))
+    failed_sync_ = errno;
+  if (failed_sync_ != 0) fail(failed_sync_);
   expect_still_ours();
   if (!journal_) return;
   std::error_code ignored;

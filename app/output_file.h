@@ -34,8 +34,8 @@ class OutputFile {
   static std::string copy_name(const std::string& path);
 
   // Everything appended is on the disk afterwards, under its name. Errors: Error(io), also when somebody else has
-  // deleted, moved or changed the file meanwhile. After an error nothing is known of the disk: a second sync() may
-  // succeed and means nothing.
+  // deleted, moved or changed the file meanwhile. After an error nothing is known of the disk, and what the
+  // system says of a second fsync() means nothing: so there is none, and each further sync() fails.
   void sync();
   // After sync(); standard output stays open. Errors: Error(io).
   void close();
@@ -55,6 +55,7 @@ class OutputFile {
   bool linked_ = false;  // it had a name when it was opened
   int64_t size_ = 0;     // of a journal: the end of its last whole line
   double next_look_ = 0;
+  int failed_sync_ = 0;  // errno
   std::function<bool()> give_up_;
 };
 

@@ -83,7 +83,7 @@ class Run {
   }
 
   ExitCode answer(const TextSide& side, RunOutputs& outputs) {
-    InputReader reader(input_.descriptor(), input_.name(), static_cast<uint64_t>(side.limits.max_line_bytes));
+    InputReader reader(input_, static_cast<uint64_t>(side.limits.max_line_bytes));
     Intake lines = intake(side, outputs);
     TextWorkers workers(text_threads(), side, *times_, *wake_, options_.run.timings);
     RecordWriter writer(outputs.output(), outputs.errors(), options_.run.ordered, *times_);
@@ -97,7 +97,7 @@ class Run {
     outputs.sync();
     if (end == RunEnd::answered) {
       outputs.expect_all_ids_seen();
-      expect_every_line_answered(reader, writer);
+      expect_every_line_answered(writer);
     }
     outputs.close();
     signals_.exit_at_second(true);
@@ -117,9 +117,7 @@ class Run {
     return signals_.count() > 1 || (first > 0 && monotonic_seconds() >= first + options_.run.grace_seconds);
   }
 
-  void expect_every_line_answered(const InputReader& reader, const RecordWriter& writer) const {
-    if (reader.bytes_read() < input_.bytes())
-      throw Error(ExitCode::io, input_.name() + ": it shrank while the run was reading it");
+  void expect_every_line_answered(const RecordWriter& writer) const {
     const int64_t wanted = stats_.lines - stats_.other_shards;
     if (stats_.handled() == wanted && writer.written() == stats_.answered + stats_.errors) return;
     throw Error(ExitCode::internal, "of " + std::to_string(wanted) + " lines, " + std::to_string(stats_.handled()) +

@@ -46,7 +46,7 @@ int64_t RunOutputs::read(const OutputFile& file) {
 }
 
 std::optional<int64_t> RunOutputs::count_unanswered(InputFile& input, Intake intake, const StopSignals& signals) {
-  InputReader reader(input.descriptor(), input.name(), intake.max_line_bytes());
+  InputReader reader(input, intake.max_line_bytes());
   int64_t unanswered = 0;
   do {
     while (const auto line = reader.next()) {

@@ -68,7 +68,7 @@ ExitCode run(const Options& options) {
   expect_different_files({{"--output", identify(output.descriptor())}}, read);
   if (output.is_journal()) output.truncate(0);
 
-  InputReader reader(input.descriptor(), input.name(), static_cast<uint64_t>(side.limits.max_line_bytes));
+  InputReader reader(input, static_cast<uint64_t>(side.limits.max_line_bytes));
   Intake intake(side, RunFingerprint(), Shard(), nullptr);  // request ids need the weights: there are none here
   bool failed = false;
   do {
