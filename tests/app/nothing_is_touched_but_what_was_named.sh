@@ -2,6 +2,7 @@
 # strace sees no socket, no second program, no write outside the output and the reports, and no read outside the model,
 # the inputs and what is listed here of the system.
 source "$(dirname "$0")/support/setup.sh"
+[[ $PENSTOCK != */asan/* && $PENSTOCK != */tsan/* ]] || { echo 'left out: a sanitizer reads more, and none likes strace'; exit 0; }
 mkdir run
 cp -rL "$MODEL" model
 { requests 1 20; echo '{"id":"chat","messages":[{"role":"user","content":"hello"}],"max_tokens":2}'; echo '{bad'; } > in
@@ -27,7 +28,7 @@ READS = [f"{HERE}/model/", f"{HERE}/in"]
 # The dynamic linker's libraries; the CPUs this process may use and its memory; the folders on the way to a file.
 SYSTEM = ["/lib/", "/lib64/", "/usr/lib/", "/usr/local/lib/", "/etc/ld.so.", "/proc/self/cgroup", "/proc/self/status",
           "/proc/meminfo", "/sys/fs/cgroup/", "/sys/devices/system/cpu/", "/sys/devices/system/node/", "/dev/null"]
-LOOKED_AT = {"readlink", "stat", "lstat", "newfstatat", "access", "getcwd", "readlinkat", "statx", "faccessat2"}
+LOOKED_AT = {"readlink", "stat", "lstat", "newfstatat", "access", "readlinkat", "statx", "faccessat2"}
 WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC")
 own = lambda path, places: any(path == place.rstrip("/") or path.startswith(place) for place in places)
 wrong = []
@@ -36,6 +37,7 @@ seen = {"read": 0, "write": 0, "open": 0}
 for name in ("trace", "trace_resumed"):
     executed = 0
     for line in open(name):
+        line = re.sub(r"/proc/\d+/", "/proc/self/", line)
         match = re.match(r"\d+ +(?:<\.\.\. )?(\w+)(?: resumed>.*|\((.*))", line)
         if not match or match[2] is None:
             continue
@@ -72,8 +74,8 @@ for name in ("trace", "trace_resumed"):
                       "mkdirat", "linkat", "symlinkat", "fchmodat", "fchownat", "utimensat", "mknod", "kill", "tgkill"):
             wrong.append(line)
         elif call in LOOKED_AT and path:
-            parent = f"{HERE}/model/".startswith(path.rstrip("/") + "/")  # on the way there
-            if not parent and not own(path, READS + WRITES + SYSTEM):
+            on_the_way = any(place.startswith(path.rstrip("/") + "/") for place in READS + WRITES)
+            if not on_the_way and not own(path, READS + WRITES + SYSTEM):
                 wrong.append(line)
     assert executed == 1, f"{executed} programs were started"
 sys.exit("".join(wrong[:20]) or (None if all(seen.values()) else f"saw nothing: {seen}"))
