@@ -26,13 +26,13 @@ std::optional<RecordHead> parse_record_head(std::string_view line);
 class Journal {
  public:
   // Reads all records of `file` (an output may have a second file for its error records). Changes nothing on the disk.
-  // With `retry_errors` error records are passed over as if they were not there. Returns the bytes of the whole records:
-  // what follows is a line that a crash tore.
-  // Errors: Error(cannot_create) for a file that is not a journal or holds an id twice; Error(io).
+  // With `retry_errors` error records are passed over as if they were not there. Returns the bytes of the whole
+  // records: what follows is a line that a crash tore. Errors: Error(cannot_create) for a file that is not a journal or
+  // holds an id twice; Error(io).
   int64_t read(const OutputFile& file, bool retry_errors = false);
 
-  // Takes the error records, and a torn line, out of `file` (write, fsync, rename). Returns how many records there were;
-  // where there were none nothing is changed.
+  // Takes the error records, and a torn line, out of `file` (write, fsync, rename). Returns how many records there
+  // were; where there were none nothing is changed.
   static int64_t remove_errors(OutputFile& file);
 
   enum class Match { unanswered, answered, different };

@@ -82,7 +82,8 @@ int run(int argc, char** argv) {
 }  // namespace penstock
 
 int main(int argc, char** argv) {
-  // A signal that comes before a run can answer it waits. A full disk and a reader that went away are errors of write().
+  // A signal that comes before a run can answer it waits. A full disk and a reader that went away are errors of
+  // write().
   penstock::block_stop_signals();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);

@@ -48,8 +48,8 @@ int open_for_appending(const std::string& path) {
 // systems that synchronise no folders, have no better to offer.
 int sync_folder_of(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
-  const int descriptor = uninterrupted(
-      [&] { return ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+  const int descriptor =
+      uninterrupted([&] { return ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (descriptor < 0) return errno == EACCES ? 0 : errno;
   const int result = uninterrupted([&] { return ::fsync(descriptor); });
   const int error_number = result == 0 || errno == EINVAL || errno == ENOTSUP ? 0 : errno;
@@ -179,7 +179,8 @@ void OutputFile::expect_still_ours() const {
   if (!journal_) return;
   if (!same_file(identify(descriptor_), identify(path_)))
     throw Error(ExitCode::io, name_ + ": it was moved or replaced while the run was writing it");
-  if (info.st_size != size_) throw Error(ExitCode::io, name_ + ": somebody else changed it while the run was writing it");
+  if (info.st_size != size_)
+    throw Error(ExitCode::io, name_ + ": somebody else changed it while the run was writing it");
 }
 
 void OutputFile::sync() {

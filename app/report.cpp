@@ -94,8 +94,7 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
 }
 
 int open_report(const std::string& path, int flags) {
-  return uninterrupted(
-      [&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0666); });
+  return uninterrupted([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0666); });
 }
 
 }  // namespace

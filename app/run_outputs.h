@@ -18,7 +18,8 @@ class RunOutputs {
  public:
   // Opens and locks the output and the --errors file and reads what they hold; with --retry-errors as if the error
   // records were gone. Sees whether `report` (empty: none) can be written. Changes nothing that is there. Errors:
-  // Error(usage) when two of input, outputs, report and `model_files` are the same file; Error(cannot_create); Error(io).
+  // Error(usage) when two of input, outputs, report and `model_files` are the same file; Error(cannot_create);
+  // Error(io).
   RunOutputs(const RunFlags& flags, const std::string& report, const InputFile& input,
              const std::vector<std::string>& model_files);
 
@@ -31,8 +32,8 @@ class RunOutputs {
   // Errors: Error(cannot_create) when the outputs belong to another job.
   std::optional<int64_t> count_unanswered(InputFile& input, Intake intake, const StopSignals& signals);
 
-  // Cuts torn lines, takes error records out with --retry-errors, or everything with --overwrite. From here on the files
-  // are this run's.
+  // Cuts torn lines, takes error records out with --retry-errors, or everything with --overwrite. From here on the
+  // files are this run's.
   void begin();
 
   // After the whole input has been seen. Errors: Error(cannot_create) naming an id that the input lacks.

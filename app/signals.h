@@ -22,9 +22,9 @@ class StopSignals {
   // are records to be flushed first.
   void exit_at_second(bool exits);
 
-  int descriptor() const;  // readable after a signal
-  void drain();            // makes it unreadable again
-  int count() const;       // of signals so far
+  int descriptor() const;        // readable after a signal
+  void drain();                  // makes it unreadable again
+  int count() const;             // of signals so far
   double first_seconds() const;  // monotonic, of the first one; 0: none yet
 };
 
