@@ -32,7 +32,7 @@ def stops(fault, at_once):
 
 for phase, (call, moments) in PHASES.items():
     for at in moments:
-        for sent in ("TERM", "INT", "HUP", "USR1") if LONG else rng.sample(["TERM", "INT", "HUP", "USR1"], 2):
+        for sent in ("TERM", "INT", "HUP", "USR1") if LONG else rng.sample(["TERM", "INT", "HUP", "USR1"], 1):
             for forever in ({}, {"forever": 1}):  # for ever: a second signal, and a third
                 fault = {"call": call, "at": at, "do": sent, **forever}
                 try:

@@ -51,7 +51,7 @@ def check(job, fault, mode):
 runs = collections.Counter()
 for job, call in itertools.product(list(durable_jobs()), CALLS):
     for what, mode in itertools.product(FAILURES[call], ("once", "forever")):
-        at, step = 1, 1 if LONG or call not in MANY else rng.randrange(1, 14)
+        at, step = 1, 1 if LONG or call not in MANY else rng.randrange(8, 25)
         while True:
             fault = {"call": call, "at": at, "do": what} | ({"forever": 1} if mode == "forever" else {})
             try:
