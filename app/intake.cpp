@@ -1,6 +1,5 @@
 #include "app/intake.h"
 
-#include "app/fingerprint.h"
 #include "engine/json.h"
 
 namespace penstock {
@@ -50,7 +49,7 @@ std::variant<Request, RecordError> parse_line(const InputLine& line, const Parse
   return parse_request(line.text, line.number, limits);
 }
 
-Intake::Intake(const TextSide& side, Hash128 fingerprint, Shard shard, Journal* journal)
+Intake::Intake(const TextSide& side, RunFingerprint fingerprint, Shard shard, Journal* journal)
     : side_(side), fingerprint_(fingerprint), shard_(shard), journal_(journal) {}
 
 std::variant<NewRequest, RefusedLine, PassedOver> Intake::take(const InputLine& line) {
@@ -80,9 +79,9 @@ bool Intake::answered(const std::string& id, Hash128 hash, int64_t line) {
   if (!journal_) return false;
   const Journal::Match match = journal_->match(id, hash);
   if (match == Journal::Match::different)
-    throw Error(ExitCode::cannot_create,
-                "line " + std::to_string(line) + ": the output answers the id " + quote(id) +
-                    " for another request, model or setting; name another output, or start empty with --overwrite");
+    throw Error(ExitCode::cannot_create, "line " + std::to_string(line) + ": the output answers the id " + quote(id) +
+                                             " for " + what_differs(journal_->request_of(id), hash) +
+                                             "; name another output, or start empty with --overwrite");
   return match == Journal::Match::answered;
 }
 

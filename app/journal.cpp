@@ -3,11 +3,14 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <utility>
 
 #include "engine/json.h"
+#include "engine/system_call.h"
 
 namespace penstock {
 
@@ -70,8 +73,9 @@ int64_t for_each_line(const RecordFile& file, const std::function<void(const Rec
   while (true) {
     const size_t held = buffer.size();
     buffer.resize(held + kReadBytes);
-    const ssize_t count = ::pread(file.descriptor, buffer.data() + held, kReadBytes, offset);
-    if (count < 0) throw Error(ExitCode::io, file.name + ": cannot be read");
+    const ssize_t count =
+        uninterrupted([&] { return ::pread(file.descriptor, buffer.data() + held, kReadBytes, offset); });
+    if (count < 0) throw Error(ExitCode::io, file.name + ": cannot be read: " + std::strerror(errno));
     buffer.resize(held + static_cast<size_t>(count));
     offset += count;
     if (count == 0) break;
@@ -130,9 +134,10 @@ std::optional<RecordHead> parse_record_head(std::string_view line) {
   return visitor.head();
 }
 
-int64_t Journal::read(const OutputFile& file) {
+int64_t Journal::read(const OutputFile& file, bool retry_errors) {
   return for_each_line(file, [&](const RecordLine& line) {
     const RecordHead head = expect_record(file, line);
+    if (retry_errors && head.is_error) return;
     const Hash128 unmarked{head.request.low & ~uint64_t{1}, head.request.high};
     if (!table_.insert(hash128(head.id), unmarked).second)
       throw not_a_journal(file, line.number, "holds the id " + quote(head.id) + " a second time");
@@ -172,6 +177,8 @@ Journal::Match Journal::match(std::string_view id, Hash128 request) {
   }
   return Match::answered;
 }
+
+Hash128 Journal::request_of(std::string_view id) { return *table_.find(hash128(id)); }
 
 std::optional<std::string> Journal::unmatched_id(const OutputFile& file) {
   std::optional<std::string> found;

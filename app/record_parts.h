@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "app/file_identity.h"
 #include "app/id_table.h"
 #include "app/journal.h"
 

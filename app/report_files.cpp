@@ -2,19 +2,23 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <initializer_list>
 
+#include "app/file_identity.h"
 #include "app/output_file.h"
 #include "app/report.h"
 #include "app/report_page.h"
+#include "engine/system_call.h"
 
 namespace penstock {
 
 namespace {
 
 int open_report(const std::string& path, int flags) {
-  return ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0666);
+  return uninterrupted([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0666); });
 }
 
 Error failure(ExitCode code, const char* flag, const std::string& path, int error_number) {
@@ -32,7 +36,12 @@ void write(const char* flag, const std::string& path, const std::string& text) {
   const int descriptor = open_report(path, O_TRUNC);
   if (descriptor < 0) throw failure(ExitCode::io, flag, path, errno);
   int error_number = write_all(descriptor, text.data(), text.size(), {});
-  if (::close(descriptor) != 0 && error_number == 0 && errno != EINTR) error_number = errno;
+  const auto note = [&](int result, std::initializer_list<int> harmless) {
+    const bool is_harmless = std::find(harmless.begin(), harmless.end(), errno) != harmless.end();
+    if (result != 0 && error_number == 0 && !is_harmless) error_number = errno;
+  };
+  note(uninterrupted([&] { return ::fsync(descriptor); }), {EINVAL, EROFS, ENOTSUP});  // pipes and devices
+  note(::close(descriptor), {EINTR});
   if (error_number != 0) throw failure(ExitCode::io, flag, path, error_number);
 }
 

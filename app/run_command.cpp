@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "app/commands.h"
 #include "app/cpu_limit.h"
@@ -40,8 +42,7 @@ class Run {
 
   ExitCode execute() {
     read_model_files();
-    RunOutputs outputs(options_.run, options_.report.files, input_);
-    check_report_files(options_.report.files);
+    RunOutputs outputs(options_.run, options_.report.files, input_, model_files_);
     // A fresh job needs the engine for certain: it loads while the tokenizer does.
     if (outputs.journal().records() == 0) load_engine();
     const TextSide side(folder_, config_, options_.model, options_.sampling, max_context_);
@@ -55,6 +56,7 @@ class Run {
     }
     outputs.begin();
     if (!loader_) load_engine();
+    signals_.exit_at_second(false);
     try {
       return answer(side, outputs);
     } catch (...) {
@@ -82,6 +84,8 @@ class Run {
     max_context_ = resolve_max_context(engine_config_, config_);
     const SafetensorsFolder weights(folder_.path);
     fingerprint_ = run_fingerprint(folder_, weights, options_.model, options_.sampling, engine_config_, max_context_);
+    for (const char* name : kModelFileNames) model_files_.push_back(folder_.path + "/" + name);
+    for (const auto& file : weights.files()) model_files_.push_back(file.path);
   }
 
   void load_engine() {
@@ -90,13 +94,13 @@ class Run {
   }
 
   ExitCode answer(const TextSide& side, RunOutputs& outputs) {
-    InputReader reader(input_.descriptor(), input_.name(), static_cast<uint64_t>(side.limits.max_line_bytes));
+    InputReader reader(input_, static_cast<uint64_t>(side.limits.max_line_bytes));
     Intake lines = intake(side, outputs);
     TextWorkers workers(text_threads(), side, *times_, *wake_, options_.run.timings);
     RecordWriter writer(outputs.output(), outputs.errors(), options_.run.ordered, *times_);
     Progress progress(options_.report.progress, input_.bytes());
     for (OutputFile* file : {&outputs.output(), outputs.errors()})
-      if (file) file->give_up_when([this] { return signals_.count() > 1; });
+      if (file) file->give_up_when([this] { return out_of_time(); });
     RunLoop loop({reader, lines, workers, *loader_, writer, signals_, *wake_, progress, stats_, *times_,
                   options_.run.grace_seconds, deadline_, start_},
                  run_limits(engine_config_), items_);
@@ -104,9 +108,13 @@ class Run {
     if (end != RunEnd::answered && loop.deadline_came())
       std::fputs("penstock: stopped for the deadline; the same command continues\n", stderr);
     outputs.sync();
+    if (end == RunEnd::answered) {
+      outputs.expect_all_ids_seen();
+      expect_every_line_answered(writer);
+    }
+    outputs.close();
+    signals_.exit_at_second(true);
     if (end != RunEnd::answered) return leave(end);
-    outputs.expect_all_ids_seen();
-    expect_every_line_answered(writer);
     return finish(stats_.errors + stats_.earlier_errors > 0 ? ExitCode::some_records_failed : ExitCode::ok);
   }
 
@@ -115,6 +123,13 @@ class Run {
     if (end == RunEnd::stopped) return code;
     std::fflush(nullptr);
     ::_exit(static_cast<int>(code));  // sequences are still running: waiting for a step may be what was refused
+  }
+
+  bool out_of_time() const {
+    const double first = signals_.first_seconds();
+    const double now = monotonic_seconds();
+    return signals_.count() > 1 || (first > 0 && now >= first + options_.run.grace_seconds) ||
+           now >= deadline_.last_answer();
   }
 
   void expect_every_line_answered(const RecordWriter& writer) const {
@@ -138,12 +153,13 @@ class Run {
   const Options& options_;
   const EngineConfig engine_config_;
   const double start_ = monotonic_seconds();
-  InputFile input_;  // before the signals: opening a FIFO may wait for its writer, and a signal then just ends it
   StopSignals signals_;
+  InputFile input_;
   ModelFolder folder_;
+  std::vector<std::string> model_files_;  // paths, whether they exist or not
   ModelConfig config_;
   int32_t max_context_ = 0;
-  Hash128 fingerprint_;
+  RunFingerprint fingerprint_;
   std::shared_ptr<StageTimes> times_ = std::make_shared<StageTimes>();
   std::shared_ptr<WakeUp> wake_ = std::make_shared<WakeUp>();
   RunStats stats_;

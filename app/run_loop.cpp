@@ -208,7 +208,7 @@ void RunLoop::stop_when_asked() {
   const double now = monotonic_seconds();
   if (parts_.signals.count() > 0 && !signal_came_) {
     signal_came_ = true;
-    stop(std::min(now + parts_.grace_seconds, parts_.deadline.last_answer()));
+    stop(std::min(parts_.signals.first_seconds() + parts_.grace_seconds, parts_.deadline.last_answer()));
   } else if (stop_deadline_ == 0 && now >= deadline_check_ && deadline_is_near(now)) {
     deadline_came_ = true;
     stop(parts_.deadline.last_answer());

@@ -14,7 +14,7 @@ preset=release
 case $mode in
   default) export PENSTOCK_MODEL_CHECK=100000 ;;
   quick)   export PENSTOCK_MODEL_CHECK=5000 ;;
-  long)    export PENSTOCK_MODEL_CHECK=1000000 ;;
+  long)    export PENSTOCK_MODEL_CHECK=1000000 PENSTOCK_LONG=1 ;;
   asan|tsan)
     preset=$mode
     export PENSTOCK_MODEL_CHECK=300
