@@ -20,7 +20,7 @@ struct Options {
   int64_t input_tokens = 512, output_tokens = 128, requests = 64;
   int64_t shared_prefix_tokens = 0;
   SamplingParams sampling;
-  std::string report;
+  ReportFiles reports;
   bool ops = false;
 
   Options() { sampling.temperature = 0; }
@@ -77,7 +77,7 @@ ExitCode run(const Options& options) {
   }
   if (options.prompt_tokens() + options.output_tokens > context)
     throw Error(ExitCode::usage, "the tokens of a request exceed the context of " + std::to_string(context));
-  if (!options.report.empty()) check_report_path(options.report);
+  check_report_files(options.reports);
   config.random_weights = !has_weights(folder.path);
   if (config.random_weights) std::fprintf(stderr, "penstock: no weight files, so the weights are random\n");
 
@@ -88,12 +88,12 @@ ExitCode run(const Options& options) {
   RunStats stats;
   run_workload(engine, make_workload(options, model.vocab), stats);
   const double end = monotonic_seconds();
-  const bool measures = !options.report.empty() || config.profile_ops;
+  const bool measures = options.reports.wanted() || config.profile_ops;
   const ReportInput input{"bench",     options.model, stats,   times,
                           model,       config,        &engine, loaded - start,
                           end - start, end - loaded,  0,       measures ? measure_after_run(&engine) : AfterRun{}};
   std::fputs(format_summary(input).c_str(), stdout);
-  if (!options.report.empty()) write_report(make_report(input), options.report);
+  write_reports(input, options.reports);
   return ExitCode::ok;
 }
 
@@ -120,7 +120,7 @@ void add_bench_command(CLI::App& app, Command& chosen) {
       ->type_name("N")
       ->excludes("--max-batch");
   add_profile_flag(*command, options->engine);
-  command->add_option("--report", options->report, "write a JSON report")->type_name("FILE");
+  add_flags(*command, options->reports);
   command->add_flag("--ops", options->ops, "time each op alone against the machine's roofline, not the workload");
   command->final_callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }

@@ -11,6 +11,7 @@ namespace penstock {
 using Command = std::function<ExitCode()>;
 
 void add_run_command(CLI::App& app, Command& chosen);
+void add_merge_command(CLI::App& app, Command& chosen);
 void add_tokenize_command(CLI::App& app, Command& chosen);
 void add_inspect_command(CLI::App& app, Command& chosen);
 void add_bench_command(CLI::App& app, Command& chosen);

@@ -57,28 +57,39 @@ void add_weights(Digest& digest, const SafetensorsFolder& weights) {
 
 }  // namespace
 
-Hash128 run_fingerprint(const ModelFolder& folder, const SafetensorsFolder& weights, const ModelFlags& model,
-                        const SamplingFlags& sampling, const EngineConfig& engine, int32_t max_context) {
-  Digest digest;
-  digest.add("penstock", "2");  // changes when the same request comes to mean something else
-  digest.add("config", folder.config).add("generation_config", folder.generation_config);
-  digest.add("tokenizer", folder.tokenizer).add("tokenizer_config", folder.tokenizer_config);
-  digest.add("template", folder.chat_template_jinja).add("--chat-template", model.chat_template);
-  digest.add("special_tokens_map", folder.special_tokens_map).add("tool_use", folder.tool_use_jinja);
-  digest.add("chat_template.json", folder.chat_template_json);
-  digest.add_number("--literal-special-tokens", model.literal_special_tokens);
-  add_weights(digest, weights);
-  digest.add("dtype", dtype_name(engine.dtype)).add_number("--deterministic", engine.deterministic);
-  digest.add_number("max_context", max_context).add_number("--seed", sampling.seed);
+RunFingerprint run_fingerprint(const ModelFolder& folder, const SafetensorsFolder& weights, const ModelFlags& model,
+                               const SamplingFlags& sampling, const EngineConfig& engine, int32_t max_context) {
+  Digest files;
+  files.add("penstock", "3");  // changes when the same request comes to mean something else
+  files.add("config", folder.config).add("generation_config", folder.generation_config);
+  files.add("tokenizer", folder.tokenizer).add("tokenizer_config", folder.tokenizer_config);
+  files.add("template", folder.chat_template_jinja).add("tool_use", folder.tool_use_jinja);
+  files.add("special_tokens_map", folder.special_tokens_map).add("chat_template.json", folder.chat_template_json);
+  add_weights(files, weights);
+
+  Digest settings;
+  settings.add("--chat-template", model.chat_template);
+  settings.add_number("--literal-special-tokens", model.literal_special_tokens);
+  settings.add("dtype", dtype_name(engine.dtype)).add_number("--deterministic", engine.deterministic);
+  settings.add_number("max_context", max_context).add_number("--seed", sampling.seed);
   const RequestDefaults& defaults = sampling.defaults;
-  digest.add_optional("--temperature", defaults.temperature).add_optional("--top-p", defaults.top_p);
-  digest.add_optional("--top-k", defaults.top_k).add_optional("--max-tokens", defaults.max_tokens);
-  return digest.finish();
+  settings.add_optional("--temperature", defaults.temperature).add_optional("--top-p", defaults.top_p);
+  settings.add_optional("--top-k", defaults.top_k).add_optional("--max-tokens", defaults.max_tokens);
+  return {static_cast<uint32_t>(files.finish().low), static_cast<uint32_t>(settings.finish().low)};
 }
 
-Hash128 line_hash(Hash128 fingerprint, std::string_view kind, std::string_view content) {
+Hash128 line_hash(RunFingerprint fingerprint, std::string_view kind, std::string_view content) {
+  const uint64_t run = uint64_t{fingerprint.model} << 32 | fingerprint.settings;
   Digest digest;
-  return digest.add_number("low", fingerprint.low).add_number("high", fingerprint.high).add(kind, content).finish();
+  return {digest.add_number("run", run).add(kind, content).finish().low, run};
+}
+
+const char* what_differs(Hash128 then, Hash128 now) {
+  if (then.high >> 32 != now.high >> 32) return "another model";
+  if (then.high != now.high)
+    return "other settings (--dtype, --seed, --temperature, --top-p, --top-k, --max-tokens, --max-context, "
+           "--chat-template, --literal-special-tokens or --deterministic)";
+  return "another request";
 }
 
 }  // namespace penstock

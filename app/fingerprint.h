@@ -1,5 +1,6 @@
 // The request id: a hash of everything that decides an answer (design.md §7).
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -10,12 +11,22 @@
 
 namespace penstock {
 
-// Of the model and of the run's settings. Not of what may only change the speed: device, ranks, block size, batch
-// limits, shard. `max_context` is part of it since answers end there.
-Hash128 run_fingerprint(const ModelFolder& folder, const SafetensorsFolder& weights, const ModelFlags& model,
-                        const SamplingFlags& sampling, const EngineConfig& engine, int32_t max_context);
+// What decides the answers beside the request, in two halves, so that a later run can tell which of them differs.
+struct RunFingerprint {
+  uint32_t model = 0;     // the folder's files
+  uint32_t settings = 0;  // dtype, seed, sampling defaults, template, context
+};
 
-// Of one line under that fingerprint. `kind` keeps requests, refused lines and duplicates apart.
-Hash128 line_hash(Hash128 fingerprint, std::string_view kind, std::string_view content);
+// Without what may only change the speed: device, ranks, block size, batch limits, shard. `max_context` is part of it
+// since answers end there.
+RunFingerprint run_fingerprint(const ModelFolder& folder, const SafetensorsFolder& weights, const ModelFlags& model,
+                               const SamplingFlags& sampling, const EngineConfig& engine, int32_t max_context);
+
+// Of one line: the fingerprint, and 64 bits of the line under it. `kind` keeps requests, refused lines and duplicates
+// apart.
+Hash128 line_hash(RunFingerprint fingerprint, std::string_view kind, std::string_view content);
+
+// What makes `now` another hash than `then`, which stands in the output: for the message.
+const char* what_differs(Hash128 then, Hash128 now);
 
 }  // namespace penstock

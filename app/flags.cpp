@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "app/cpu_limit.h"
+#include "app/slurm.h"
 #include "kernels/error.h"
 
 namespace penstock {
@@ -81,11 +82,12 @@ CLI::Validator is_unsigned() {
 }
 
 Shard parse_shard(const std::string& text) {
+  if (text == "auto") return array_task_shard(std::getenv);
   long long index = -1, count = 0;
   int used = 0;
   if (std::sscanf(text.c_str(), "%lld/%lld%n", &index, &count, &used) != 2 || used != static_cast<int>(text.size()) ||
       index < 0 || count < 1 || index >= count)
-    throw CLI::ValidationError("--shard", "must be i/n with 0 <= i < n, not " + text);
+    throw CLI::ValidationError("--shard", "must be i/n with 0 <= i < n, or auto, not " + text);
   return {index, count};
 }
 
@@ -201,18 +203,30 @@ void add_flags(CLI::App& command, RunFlags& flags) {
   command
       .add_option_function<std::string>(
           "--shard", [&flags](const std::string& text) { flags.shard = parse_shard(text); },
-          "i/n: only the lines N with (N - 1) mod n = i")
-      ->type_name("i/n");
+          "i/n: only the lines N with (N - 1) mod n = i; auto: this task of a Slurm job array")
+      ->type_name("i/n|auto");
   command
       .add_option("--grace", flags.grace_seconds,
                   "seconds that a first SIGTERM, SIGINT, SIGHUP or SIGUSR1 leaves to finish what runs")
       ->capture_default_str()
       ->check(between(0, 1e6))
       ->type_name("N");
+  command
+      .add_option(
+          "--deadline", flags.deadline,
+          "when the run must be over (exit 75 if it is not done): 90 (seconds from the start), 45s, 2h30m, or "
+          "@ and a Unix time. It stops beginning requests as long before as they take. SLURM_JOB_END_TIME counts "
+          "too, the earlier one; none: neither")
+      ->type_name("TIME");
+}
+
+void add_flags(CLI::App& command, ReportFiles& files) {
+  command.add_option("--report", files.json, "write a JSON report")->type_name("FILE");
+  command.add_option("--report-html", files.html, "write the report as a page with plots")->type_name("FILE");
 }
 
 void add_flags(CLI::App& command, ReportFlags& flags) {
-  command.add_option("--report", flags.report, "write a JSON report of the run")->type_name("FILE");
+  add_flags(command, flags.files);
   add_choice<ProgressMode>(command, "--progress", flags.progress,
                            {{"auto", ProgressMode::automatic},
                             {"bar", ProgressMode::bar},

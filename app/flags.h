@@ -44,10 +44,16 @@ struct RunFlags {
   bool overwrite = false, ordered = false, retry_errors = false, timings = false;
   Shard shard;
   double grace_seconds = 20;
+  std::string deadline;  // as app/deadline.h reads it
+};
+
+struct ReportFiles {  // empty: none
+  std::string json, html;
+  bool wanted() const { return !json.empty() || !html.empty(); }
 };
 
 struct ReportFlags {
-  std::string report;  // a file; empty: none
+  ReportFiles files;
   ProgressMode progress = ProgressMode::automatic;
 };
 
@@ -56,6 +62,7 @@ void add_flags(CLI::App& command, ModelFlags& flags);
 void add_flags(CLI::App& command, EngineFlags& flags);
 void add_flags(CLI::App& command, SamplingFlags& flags);
 void add_flags(CLI::App& command, RunFlags& flags);
+void add_flags(CLI::App& command, ReportFiles& files);
 void add_flags(CLI::App& command, ReportFlags& flags);
 
 // Of commands that compute: --profile, into flags.config.

@@ -27,4 +27,16 @@ double Histogram::percentile(double fraction) const {
   return 0;
 }
 
+Histogram::Counts Histogram::counts() const {
+  Counts result;
+  if (count_ == 0) return result;
+  const auto is_used = [](int64_t count) { return count > 0; };
+  const auto first = std::find_if(counts_.begin(), counts_.end(), is_used) - counts_.begin();
+  const auto end = counts_.rend() - std::find_if(counts_.rbegin(), counts_.rend(), is_used);
+  for (auto i = first; i <= end; ++i)
+    result.edges.push_back(kSmallest * std::exp2(static_cast<double>(i) / kPerOctave));
+  result.counts.assign(counts_.begin() + first, counts_.begin() + end);
+  return result;
+}
+
 }  // namespace penstock

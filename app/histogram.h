@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <vector>
 
 namespace penstock {
 
@@ -15,6 +16,13 @@ class Histogram {
   double max() const { return max_; }
   // fraction in (0, 1]; 0 seconds when nothing has been added.
   double percentile(double fraction) const;
+
+  // The buckets from the first to the last that holds a value. Bucket i is [edges[i], edges[i + 1]) seconds.
+  struct Counts {
+    std::vector<double> edges;  // one more than counts; none when nothing has been added
+    std::vector<int64_t> counts;
+  };
+  Counts counts() const;
 
  private:
   static constexpr int kPerOctave = 8;

@@ -7,7 +7,8 @@ namespace penstock {
 
 class InputFile {
  public:
-  // "-": standard input. Errors: Error(not_found), also for a folder.
+  // "-": standard input. Errors: Error(not_found), also for a folder; Error(io) when the system fails;
+  // Error(stopped_early) when a signal ends the wait for a FIFO's writer.
   explicit InputFile(const std::string& path);
   ~InputFile();
   InputFile(const InputFile&) = delete;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "engine/system_call.h"
 #include "kernels/error.h"
 
 namespace penstock {
@@ -18,8 +19,11 @@ bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r") ==
 
 }  // namespace
 
-InputReader::InputReader(int descriptor, std::string name, uint64_t max_line_bytes)
-    : descriptor_(descriptor), name_(std::move(name)), max_line_bytes_(max_line_bytes) {}
+InputReader::InputReader(const InputFile& file, uint64_t max_line_bytes)
+    : InputReader(file.descriptor(), file.name(), max_line_bytes, file.bytes()) {}
+
+InputReader::InputReader(int descriptor, std::string name, uint64_t max_line_bytes, uint64_t min_bytes)
+    : descriptor_(descriptor), name_(std::move(name)), max_line_bytes_(max_line_bytes), min_bytes_(min_bytes) {}
 
 bool InputReader::fill() {
   if (at_end_) return false;
@@ -28,9 +32,7 @@ bool InputReader::fill() {
   begin_ = 0;
   const size_t held = buffer_.size();
   buffer_.resize(held + kReadBytes);
-  ssize_t count;
-  do count = ::read(descriptor_, buffer_.data() + held, kReadBytes);
-  while (count < 0 && errno == EINTR);
+  const ssize_t count = uninterrupted([&] { return ::read(descriptor_, buffer_.data() + held, kReadBytes); });
   if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {  // somebody else's O_NONBLOCK: poll again
     buffer_.resize(held);
     return true;
@@ -39,6 +41,7 @@ bool InputReader::fill() {
   buffer_.resize(held + static_cast<size_t>(count));
   bytes_read_ += static_cast<uint64_t>(count);
   at_end_ = count == 0;
+  if (at_end_ && bytes_read_ < min_bytes_) throw Error(ExitCode::io, name_ + ": it shrank while it was being read");
   return !at_end_;
 }
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "app/input_file.h"
+
 namespace penstock {
 
 struct InputLine {
@@ -19,14 +21,16 @@ struct InputLine {
 // newline. Nothing else is looked at: NUL bytes and broken UTF-8 are the parser's.
 class InputReader {
  public:
-  // Does not own `descriptor`. `name` is for messages.
-  InputReader(int descriptor, std::string name, uint64_t max_line_bytes);
+  // From where `file` stands. It must outlive the reader.
+  InputReader(const InputFile& file, uint64_t max_line_bytes);
+  // Does not own `descriptor`. `name` is for messages. An input that ends before `min_bytes` has been cut meanwhile.
+  InputReader(int descriptor, std::string name, uint64_t max_line_bytes, uint64_t min_bytes = 0);
 
   // A complete line out of what has been read.
   std::optional<InputLine> next();
 
   // One read(); false at the end of the input. After the end, next() gives the last line, if it had no newline.
-  // Errors: Error(io).
+  // Errors: Error(io), also when the input shrank: half a line is not a line.
   bool fill();
 
   bool at_end() const { return at_end_; }  // of the input; lines may still be in the buffer
@@ -41,6 +45,7 @@ class InputReader {
   int descriptor_;
   std::string name_;
   uint64_t max_line_bytes_;
+  uint64_t min_bytes_;
   std::string buffer_;
   size_t begin_ = 0;            // of what next() has not given yet
   size_t searched_ = 0;         // buffer_[begin_, searched_) holds no newline

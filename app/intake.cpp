@@ -1,6 +1,5 @@
 #include "app/intake.h"
 
-#include "app/fingerprint.h"
 #include "engine/json.h"
 
 namespace penstock {
@@ -16,8 +15,6 @@ RecordError too_long(const InputLine& line, const ParseLimits& limits) {
                   std::to_string(limits.max_line_bytes) + " are read";
   return error;
 }
-
-std::string line_id(int64_t line) { return "line-" + std::to_string(line); }
 
 RecordError duplicate(const std::variant<Request, RecordError>& parsed, const std::string& id, int64_t line,
                       int64_t first_line) {
@@ -40,18 +37,24 @@ RecordError duplicate(const std::variant<Request, RecordError>& parsed, const st
 
 }  // namespace
 
+std::string line_id(int64_t line) { return "line-" + std::to_string(line); }
+
+const std::string& id_of(const std::variant<Request, RecordError>& parsed) {
+  const Request* request = std::get_if<Request>(&parsed);
+  return request ? request->id : std::get<RecordError>(parsed).id;
+}
+
 std::variant<Request, RecordError> parse_line(const InputLine& line, const ParseLimits& limits) {
   if (line.too_long) return too_long(line, limits);
   return parse_request(line.text, line.number, limits);
 }
 
-Intake::Intake(const TextSide& side, Hash128 fingerprint, Shard shard, Journal* journal)
+Intake::Intake(const TextSide& side, RunFingerprint fingerprint, Shard shard, Journal* journal)
     : side_(side), fingerprint_(fingerprint), shard_(shard), journal_(journal) {}
 
 std::variant<NewRequest, RefusedLine, PassedOver> Intake::take(const InputLine& line) {
   std::variant<Request, RecordError> parsed = parse_line(line, side_.limits);
-  const Request* request = std::get_if<Request>(&parsed);
-  const std::string& id = request ? request->id : std::get<RecordError>(parsed).id;
+  const std::string& id = id_of(parsed);
   // "line-N" belongs to line N alone: explicit ids of that form are refused, so it needs no entry.
   if (id != line_id(line.number)) {
     const auto [first_line, is_new] = lines_by_id_.insert(hash128(id), line.number);
@@ -76,9 +79,9 @@ bool Intake::answered(const std::string& id, Hash128 hash, int64_t line) {
   if (!journal_) return false;
   const Journal::Match match = journal_->match(id, hash);
   if (match == Journal::Match::different)
-    throw Error(ExitCode::cannot_create,
-                "line " + std::to_string(line) + ": the output answers the id " + quote(id) +
-                    " for another request, model or setting; name another output, or start empty with --overwrite");
+    throw Error(ExitCode::cannot_create, "line " + std::to_string(line) + ": the output answers the id " + quote(id) +
+                                             " for " + what_differs(journal_->request_of(id), hash) +
+                                             "; name another output, or start empty with --overwrite");
   return match == Journal::Match::answered;
 }
 

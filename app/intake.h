@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <variant>
 
+#include "app/fingerprint.h"
 #include "app/id_table.h"
 #include "app/input_reader.h"
 #include "app/journal.h"
@@ -20,10 +21,14 @@ enum class PassedOver { other_shard, answered };
 // The line as a request, or why it is none.
 std::variant<Request, RecordError> parse_line(const InputLine& line, const ParseLimits& limits);
 
+// "line-N": the id of a line's record when the line has none, or one that an earlier line has used.
+std::string line_id(int64_t line);
+const std::string& id_of(const std::variant<Request, RecordError>& parsed);
+
 class Intake {
  public:
   // `journal` may be null. References must outlive the intake.
-  Intake(const TextSide& side, Hash128 fingerprint, Shard shard, Journal* journal);
+  Intake(const TextSide& side, RunFingerprint fingerprint, Shard shard, Journal* journal);
 
   uint64_t max_line_bytes() const { return static_cast<uint64_t>(side_.limits.max_line_bytes); }
 
@@ -34,7 +39,7 @@ class Intake {
   bool answered(const std::string& id, Hash128 hash, int64_t line);
 
   const TextSide& side_;
-  Hash128 fingerprint_;
+  RunFingerprint fingerprint_;
   Shard shard_;
   Journal* journal_;
   IdTable<int64_t> lines_by_id_;

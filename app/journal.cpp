@@ -3,11 +3,14 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <utility>
 
 #include "engine/json.h"
+#include "engine/system_call.h"
 
 namespace penstock {
 
@@ -15,9 +18,8 @@ namespace {
 
 constexpr uint64_t kMaxRecordBytes = uint64_t{4} << 30;
 
-Error not_a_journal(const OutputFile& file, int64_t line, const std::string& why) {
-  return Error(ExitCode::cannot_create, file.name() + ": line " + std::to_string(line) + " " + why +
-                                            "; name another output, or start empty with --overwrite");
+Error not_a_journal(const RecordFile& file, int64_t line, const std::string& why) {
+  return Error(ExitCode::cannot_create, file.name + ": line " + std::to_string(line) + " " + why + "; " + file.advice);
 }
 
 // Reads the few scalars that matter and keeps nothing of the rest: a record's token ids may be many.
@@ -56,9 +58,14 @@ class HeadVisitor : public JsonVisitor {
   std::optional<std::string> id_, custom_id_;
 };
 
-// Calls `visit` with each whole line of a file, its number and its first byte's offset. Returns the bytes of whole
-// lines; what follows them must look like the beginning of a record.
-int64_t for_each_line(const OutputFile& file, const std::function<void(std::string_view, int64_t)>& visit) {
+}  // namespace
+
+RecordFile::RecordFile(const OutputFile& file)
+    : RecordFile(file.descriptor(), file.name(), "name another output, or start empty with --overwrite") {}
+RecordFile::RecordFile(int file, const std::string& called, const char* what_to_do)
+    : descriptor(file), name(called), advice(what_to_do) {}
+
+int64_t for_each_line(const RecordFile& file, const std::function<void(const RecordLine&)>& visit) {
   constexpr size_t kReadBytes = 1 << 20;
   std::string buffer;
   size_t searched = 0;
@@ -66,14 +73,16 @@ int64_t for_each_line(const OutputFile& file, const std::function<void(std::stri
   while (true) {
     const size_t held = buffer.size();
     buffer.resize(held + kReadBytes);
-    const ssize_t count = ::pread(file.descriptor(), buffer.data() + held, kReadBytes, offset);
-    if (count < 0) throw Error(ExitCode::io, file.name() + ": cannot be read");
+    const ssize_t count =
+        uninterrupted([&] { return ::pread(file.descriptor, buffer.data() + held, kReadBytes, offset); });
+    if (count < 0) throw Error(ExitCode::io, file.name + ": cannot be read: " + std::strerror(errno));
     buffer.resize(held + static_cast<size_t>(count));
     offset += count;
     if (count == 0) break;
     size_t begin = 0;
     for (size_t newline; (newline = buffer.find('\n', searched)) != std::string::npos; searched = begin = newline + 1)
-      visit(std::string_view(buffer).substr(begin, newline - begin), ++line);
+      visit(
+          {std::string_view(buffer).substr(begin, newline - begin), ++line, whole_bytes + static_cast<int64_t>(begin)});
     whole_bytes += static_cast<int64_t>(begin);
     buffer.erase(0, begin);
     searched = buffer.size();
@@ -85,13 +94,11 @@ int64_t for_each_line(const OutputFile& file, const std::function<void(std::stri
   return whole_bytes;
 }
 
-RecordHead expect_record(const OutputFile& file, std::string_view text, int64_t line) {
-  auto head = parse_record_head(text);
-  if (!head) throw not_a_journal(file, line, "is not a record of Penstock");
+RecordHead expect_record(const RecordFile& file, const RecordLine& line) {
+  auto head = parse_record_head(line.text);
+  if (!head) throw not_a_journal(file, line.number, "is not a record of Penstock");
   return *std::move(head);
 }
-
-}  // namespace
 
 Hash128 hash128(std::string_view bytes) {
   const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
@@ -127,19 +134,20 @@ std::optional<RecordHead> parse_record_head(std::string_view line) {
   return visitor.head();
 }
 
-int64_t Journal::read(const OutputFile& file) {
-  return for_each_line(file, [&](std::string_view text, int64_t line) {
-    const RecordHead head = expect_record(file, text, line);
+int64_t Journal::read(const OutputFile& file, bool retry_errors) {
+  return for_each_line(file, [&](const RecordLine& line) {
+    const RecordHead head = expect_record(file, line);
+    if (retry_errors && head.is_error) return;
     const Hash128 unmarked{head.request.low & ~uint64_t{1}, head.request.high};
     if (!table_.insert(hash128(head.id), unmarked).second)
-      throw not_a_journal(file, line, "holds the id " + quote(head.id) + " a second time");
+      throw not_a_journal(file, line.number, "holds the id " + quote(head.id) + " a second time");
     errors_ += head.is_error;
   });
 }
 
 int64_t Journal::remove_errors(OutputFile& file) {
   int64_t errors = 0;
-  for_each_line(file, [&](std::string_view text, int64_t line) { errors += expect_record(file, text, line).is_error; });
+  for_each_line(file, [&](const RecordLine& line) { errors += expect_record(file, line).is_error; });
   if (errors == 0) return 0;
   file.replace([&](int descriptor) {
     std::string kept;
@@ -148,9 +156,9 @@ int64_t Journal::remove_errors(OutputFile& file) {
         throw Error(ExitCode::io, file.name() + ": cannot write the copy without error records");
       kept.clear();
     };
-    for_each_line(file, [&](std::string_view text, int64_t line) {
-      if (expect_record(file, text, line).is_error) return;
-      kept.append(text).push_back('\n');
+    for_each_line(file, [&](const RecordLine& line) {
+      if (expect_record(file, line).is_error) return;
+      kept.append(line.text).push_back('\n');
       if (kept.size() > 1 << 20) flush();
     });
     flush();
@@ -170,10 +178,12 @@ Journal::Match Journal::match(std::string_view id, Hash128 request) {
   return Match::answered;
 }
 
+Hash128 Journal::request_of(std::string_view id) { return *table_.find(hash128(id)); }
+
 std::optional<std::string> Journal::unmatched_id(const OutputFile& file) {
   std::optional<std::string> found;
-  for_each_line(file, [&](std::string_view text, int64_t) {
-    const auto head = found ? std::nullopt : parse_record_head(text);
+  for_each_line(file, [&](const RecordLine& line) {
+    const auto head = found ? std::nullopt : parse_record_head(line.text);
     if (!head) return;
     const Hash128* known = table_.find(hash128(head->id));
     if (known && (known->low & 1) == 0) found = head->id;

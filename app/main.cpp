@@ -2,10 +2,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <memory>
 
 #include "app/commands.h"
+#include "app/signals.h"
 
 namespace penstock {
 namespace {
@@ -52,6 +54,7 @@ int run(int argc, char** argv) {
 
   Command chosen;
   add_run_command(app, chosen);
+  add_merge_command(app, chosen);
   add_tokenize_command(app, chosen);
   add_inspect_command(app, chosen);
   add_bench_command(app, chosen);
@@ -60,6 +63,7 @@ int run(int argc, char** argv) {
     command->footer("Every flag can also stand in a file given by --config FILE, one a line: max-batch = 64");
   try {
     app.parse(argc, argv);
+    if (!app.got_subcommand("run")) unblock_stop_signals();
     return static_cast<int>(chosen());
   } catch (const CLI::Success& help) {
     return app.exit(help);
@@ -79,6 +83,11 @@ int run(int argc, char** argv) {
 }  // namespace penstock
 
 int main(int argc, char** argv) {
+  // A signal that comes before a run can answer it waits. A full disk and a reader that went away are errors of
+  // write().
+  penstock::block_stop_signals();
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   penstock::occupy_standard_descriptors();
   int code = penstock::run(argc, argv);
   // What inspect, bench or --help print may sit in the buffer till now: a full disk must not end in 0.

@@ -1,14 +1,10 @@
 #include "app/report.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 
-#include "app/output_file.h"
 #include "app/process_start.h"
 #include "app/report_work.h"
 
@@ -16,13 +12,19 @@ namespace penstock {
 
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;  // samples/reports/README.md tells what each holds
 
 double per_second(int64_t count, double seconds) { return seconds > 0 ? static_cast<double>(count) / seconds : 0; }
 
 OrderedJson latency(const Histogram& histogram) {
-  return {{"count", histogram.count()},       {"mean", histogram.mean()},          {"p50", histogram.percentile(0.5)},
-          {"p90", histogram.percentile(0.9)}, {"p99", histogram.percentile(0.99)}, {"max", histogram.max()}};
+  Histogram::Counts all = histogram.counts();
+  return {{"count", histogram.count()},
+          {"mean", histogram.mean()},
+          {"p50", histogram.percentile(0.5)},
+          {"p90", histogram.percentile(0.9)},
+          {"p99", histogram.percentile(0.99)},
+          {"max", histogram.max()},
+          {"histogram", {{"edges", std::move(all.edges)}, {"counts", std::move(all.counts)}}}};
 }
 
 OrderedJson stages(const StageTimes& times) {
@@ -45,6 +47,28 @@ OrderedJson buckets(const EngineStats& stats) {
                    {"padding_share", tokens > 0 ? static_cast<double>(bucket.padding_tokens) / tokens : 0}});
   }
   return all;
+}
+
+// Means over each interval; the last one ends with the last step.
+OrderedJson time_series(const StepSeries& series) {
+  const double interval = series.interval_seconds();
+  OrderedJson prefill = OrderedJson::array(), decode = prefill, sequences = prefill, blocks = prefill;
+  for (size_t i = 0; i < series.points().size(); ++i) {
+    const double length = std::min(interval, series.seconds() - static_cast<double>(i) * interval);
+    if (length <= 0) break;
+    const StepSeries::Point& point = series.points()[i];
+    const auto mean = [length](double sum) { return std::round(sum / length * 1e3) / 1e3; };
+    prefill.push_back(mean(point.prefill_tokens));
+    decode.push_back(mean(point.decode_tokens));
+    sequences.push_back(mean(point.sequence_seconds));
+    blocks.push_back(mean(point.block_seconds));
+  }
+  return {{"interval_seconds", interval},
+          {"seconds", series.seconds()},
+          {"prefill_tokens_per_second", std::move(prefill)},
+          {"decode_tokens_per_second", std::move(decode)},
+          {"sequences", std::move(sequences)},
+          {"kv_blocks", std::move(blocks)}};
 }
 
 // VmHWM, which unlike getrusage's figure starts anew with the program. 0 where there is no /proc.
@@ -106,6 +130,9 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
   if (stats.first_token_at > 0)
     report["seconds"]["process_start_to_first_token"] = stats.first_token_at - process_start_seconds();
   report["graphs"] = {{"capture_seconds", input.times.seconds(Stage::capture_graphs)}, {"bytes", stats.graph_bytes}};
+  report["limits"] = {
+      {"max_batch", plan.max_batch}, {"max_step_tokens", plan.max_step_tokens}, {"max_context", plan.max_context}};
+  report["time_series"] = time_series(stats.series);
   report["buckets"] = buckets(stats);
   report["kv"] = {{"block_size", plan.block_size},
                   {"blocks", plan.kv_blocks},
@@ -117,10 +144,6 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
                   {"block_copies", stats.scheduler.block_copies}};
   report["memory"] = memory(plan, input.after.peak_host_bytes);
   add_work(report, work_input(input, stats), input);
-}
-
-int open_report(const std::string& path, int flags) {
-  return ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0666);
 }
 
 }  // namespace
@@ -155,6 +178,7 @@ OrderedJson make_report(const ReportInput& input) {
                         {"errors", stats.errors},
                         {"already_answered", stats.already_answered},
                         {"other_shards", stats.other_shards}};
+  report["error_codes"] = stats.error_codes;
   report["tokens"] = {{"prompt", stats.prompt_tokens}, {"completion", stats.completion_tokens}};
   report["rates"] = {{"requests_per_second", per_second(stats.answered, input.run_seconds)},
                      {"completion_tokens_per_second", per_second(stats.completion_tokens, input.run_seconds)}};
@@ -195,21 +219,6 @@ std::string format_summary(const ReportInput& input) {
     text += line;
   }
   return text + format_profile(work_input(input, engine));
-}
-
-void check_report_path(const std::string& path) {
-  const int descriptor = open_report(path, 0);
-  if (descriptor < 0) throw Error(ExitCode::cannot_create, "--report: " + path + ": " + std::strerror(errno));
-  ::close(descriptor);
-}
-
-void write_report(const OrderedJson& report, const std::string& path) {
-  const std::string text = report.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
-  const int descriptor = open_report(path, O_TRUNC);
-  if (descriptor < 0) throw Error(ExitCode::io, "--report: " + path + ": " + std::strerror(errno));
-  const int error_number = write_all(descriptor, text.data(), text.size(), {});
-  ::close(descriptor);
-  if (error_number != 0) throw Error(ExitCode::io, "--report: " + path + ": " + std::strerror(error_number));
 }
 
 }  // namespace penstock

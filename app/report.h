@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "app/flags.h"
 #include "app/run_stats.h"
 #include "engine/engine.h"
 #include "engine/json.h"
@@ -35,9 +36,10 @@ struct ReportInput {
 OrderedJson make_report(const ReportInput& input);
 std::string format_summary(const ReportInput& input);  // and the times of ops, where some were taken
 
-// Whether `path` can be written, without changing it. Errors: Error(cannot_create).
-void check_report_path(const std::string& path);
+// Whether they can be written, without changing what they hold. Errors: Error(usage) when both are the same file;
+// Error(cannot_create).
+void check_report_files(const ReportFiles& files);
 // Errors: Error(io).
-void write_report(const OrderedJson& report, const std::string& path);
+void write_reports(const ReportInput& input, const ReportFiles& files);
 
 }  // namespace penstock

@@ -1,6 +1,10 @@
 // `penstock run`: lines in, answers out. Reads as the stages of design.md §1.
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "app/commands.h"
 #include "app/cpu_limit.h"
@@ -22,28 +26,37 @@ struct Options {
   ReportFlags report;
 };
 
+double unix_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 int text_threads() { return std::clamp(usable_cpus() / 4, 1, 8); }
 
 class Run {
  public:
   explicit Run(const Options& options)
-      : options_(options), engine_config_(options.engine.resolved()), input_(options.run.input) {}
+      : options_(options),
+        engine_config_(options.engine.resolved()),
+        input_(options.run.input),
+        deadline_(find_deadline(options.run.deadline, std::getenv, start_, monotonic_seconds(), unix_seconds())) {}
 
   ExitCode execute() {
     read_model_files();
-    RunOutputs outputs(options_.run, options_.report.report, input_);
-    if (!options_.report.report.empty()) check_report_path(options_.report.report);
+    RunOutputs outputs(options_.run, options_.report.files, input_, model_files_);
     // A fresh job needs the engine for certain: it loads while the tokenizer does.
     if (outputs.journal().records() == 0) load_engine();
     const TextSide side(folder_, config_, options_.model, options_.sampling, max_context_);
 
     stats_.earlier_errors = outputs.journal().errors();
     if (input_.is_regular() && outputs.journal().records() > 0) {
-      const auto unanswered = outputs.count_unanswered(input_, intake(side, outputs), signals_);
+      const auto unanswered = outputs.count_unanswered(input_, intake(side, outputs), [this] {
+        return signals_.count() > 0 || monotonic_seconds() >= deadline_.last_answer();
+      });
       if (!unanswered) return finish(ExitCode::stopped_early);
     }
     outputs.begin();
     if (!loader_) load_engine();
+    signals_.exit_at_second(false);
     try {
       return answer(side, outputs);
     } catch (...) {
@@ -71,6 +84,8 @@ class Run {
     max_context_ = resolve_max_context(engine_config_, config_);
     const SafetensorsFolder weights(folder_.path);
     fingerprint_ = run_fingerprint(folder_, weights, options_.model, options_.sampling, engine_config_, max_context_);
+    for (const char* name : kModelFileNames) model_files_.push_back(folder_.path + "/" + name);
+    for (const auto& file : weights.files()) model_files_.push_back(file.path);
   }
 
   void load_engine() {
@@ -79,21 +94,27 @@ class Run {
   }
 
   ExitCode answer(const TextSide& side, RunOutputs& outputs) {
-    InputReader reader(input_.descriptor(), input_.name(), static_cast<uint64_t>(side.limits.max_line_bytes));
+    InputReader reader(input_, static_cast<uint64_t>(side.limits.max_line_bytes));
     Intake lines = intake(side, outputs);
     TextWorkers workers(text_threads(), side, *times_, *wake_, options_.run.timings);
     RecordWriter writer(outputs.output(), outputs.errors(), options_.run.ordered, *times_);
     Progress progress(options_.report.progress, input_.bytes());
     for (OutputFile* file : {&outputs.output(), outputs.errors()})
-      if (file) file->give_up_when([this] { return signals_.count() > 1; });
+      if (file) file->give_up_when([this] { return out_of_time(); });
     RunLoop loop({reader, lines, workers, *loader_, writer, signals_, *wake_, progress, stats_, *times_,
-                  options_.run.grace_seconds, start_},
+                  options_.run.grace_seconds, deadline_, start_},
                  run_limits(engine_config_), items_);
     const RunEnd end = loop.run();
+    if (end != RunEnd::answered && loop.deadline_came())
+      std::fputs("penstock: stopped for the deadline; the same command continues\n", stderr);
     outputs.sync();
+    if (end == RunEnd::answered) {
+      outputs.expect_all_ids_seen();
+      expect_every_line_answered(writer);
+    }
+    outputs.close();
+    signals_.exit_at_second(true);
     if (end != RunEnd::answered) return leave(end);
-    outputs.expect_all_ids_seen();
-    expect_every_line_answered(writer);
     return finish(stats_.errors + stats_.earlier_errors > 0 ? ExitCode::some_records_failed : ExitCode::ok);
   }
 
@@ -102,6 +123,13 @@ class Run {
     if (end == RunEnd::stopped) return code;
     std::fflush(nullptr);
     ::_exit(static_cast<int>(code));  // sequences are still running: waiting for a step may be what was refused
+  }
+
+  bool out_of_time() const {
+    const double first = signals_.first_seconds();
+    const double now = monotonic_seconds();
+    return signals_.count() > 1 || (first > 0 && now >= first + options_.run.grace_seconds) ||
+           now >= deadline_.last_answer();
   }
 
   void expect_every_line_answered(const RecordWriter& writer) const {
@@ -113,7 +141,7 @@ class Run {
 
   // A run that was told to stop measures nothing: its sequences may still run, and its time is short.
   AfterRun after_run(Engine* engine, ExitCode code) const {
-    const bool wanted = !options_.report.report.empty() || engine_config_.profile_ops;
+    const bool wanted = options_.report.files.wanted() || engine_config_.profile_ops;
     return wanted ? measure_after_run(code == ExitCode::stopped_early ? nullptr : engine) : AfterRun{};
   }
 
@@ -133,22 +161,24 @@ class Run {
                             static_cast<int>(code),
                             after_run(engine, code)};
     std::fputs(format_summary(input).c_str(), stderr);
-    if (!options_.report.report.empty()) write_report(make_report(input), options_.report.report);
+    write_reports(input, options_.report.files);
     return code;
   }
 
   const Options& options_;
   const EngineConfig engine_config_;
   const double start_ = monotonic_seconds();
-  InputFile input_;  // before the signals: opening a FIFO may wait for its writer, and a signal then just ends it
   StopSignals signals_;
+  InputFile input_;
   ModelFolder folder_;
+  std::vector<std::string> model_files_;  // paths, whether they exist or not
   ModelConfig config_;
   int32_t max_context_ = 0;
-  Hash128 fingerprint_;
+  RunFingerprint fingerprint_;
   std::shared_ptr<StageTimes> times_ = std::make_shared<StageTimes>();
   std::shared_ptr<WakeUp> wake_ = std::make_shared<WakeUp>();
   RunStats stats_;
+  const Deadline deadline_;
   RunLoop::Items items_;                  // what the engine's sequences refer to: ends after it
   std::unique_ptr<EngineLoader> loader_;  // last
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace penstock {
 
@@ -49,7 +50,7 @@ RunLoop::RunLoop(const RunParts& parts, const RunLimits& limits, Items& items)
 
 RunEnd RunLoop::run() {
   while (true) {
-    if (parts_.signals.count() > 0 && stop_deadline_ == 0) stop();
+    stop_when_asked();
     collect_prepared();
     Engine* engine = parts_.engine.get();
     if (engine) collect_sequences(*engine);
@@ -94,7 +95,7 @@ void RunLoop::take_line(const InputLine& line) {
   }
   const uint64_t key = next_key_++;
   if (RefusedLine* refused = std::get_if<RefusedLine>(&taken)) {
-    finish(key, format_error(refused->error, refused->request_id), true);
+    finish(key, format_error(refused->error, refused->request_id), refused->error.code);
     return;
   }
   items_[key].line_bytes = static_cast<int64_t>(line.bytes);
@@ -116,7 +117,7 @@ void RunLoop::collect_prepared() {
   for (PreparedItem& done : parts_.workers.take_prepared()) {
     --preparing_;
     if (RefusedLine* refused = std::get_if<RefusedLine>(&done.result)) {
-      finish(done.key, format_error(refused->error, refused->request_id), true);
+      finish(done.key, format_error(refused->error, refused->request_id), refused->error.code);
       continue;
     }
     Item& item = items_.at(done.key);
@@ -157,10 +158,12 @@ void RunLoop::collect_sequences(Engine& engine) {
     --sequences_;
     const uint64_t key = output.tag >> kIndexBits;
     Item& item = items_.at(key);
-    if (output.reason == FinishReason::none)
+    if (output.reason == FinishReason::none) {
       item.dropped = true;
-    else
+    } else {
       parts_.stats.add(output);
+      durations_.add(output.total_seconds - output.queue_seconds);
+    }
     item.outputs[output.tag & ((uint64_t{1} << kIndexBits) - 1)] = std::move(output);
     if (--item.missing > 0) continue;
     if (item.dropped)
@@ -174,13 +177,15 @@ void RunLoop::collect_records() {
   for (RecordItem& done : parts_.workers.take_records()) {
     parts_.stats.prompt_tokens += done.record.prompt_tokens;
     parts_.stats.completion_tokens += done.record.completion_tokens;
-    finish(done.key, std::move(done.record.text), done.record.is_error);
+    finish(done.key, std::move(done.record.text), done.record.error_code);
   }
 }
 
-void RunLoop::finish(uint64_t key, std::string record, bool is_error) {
-  ++(is_error ? parts_.stats.errors : parts_.stats.answered);
-  parts_.writer.write(key, std::move(record), is_error);
+// error_code: of an error record; none for an answer.
+void RunLoop::finish(uint64_t key, std::string record, const std::optional<std::string>& error_code) {
+  ++(error_code ? parts_.stats.errors : parts_.stats.answered);
+  if (error_code) ++parts_.stats.error_codes[*error_code];
+  parts_.writer.write(key, std::move(record), error_code.has_value());
   if (parts_.stats.first_record_seconds == 0)
     parts_.stats.first_record_seconds = monotonic_seconds() - parts_.process_start;
   erase(key);
@@ -199,10 +204,38 @@ void RunLoop::drop(uint64_t key) {
   erase(key);
 }
 
+void RunLoop::stop_when_asked() {
+  const double now = monotonic_seconds();
+  if (parts_.signals.count() > 0 && !signal_came_) {
+    signal_came_ = true;
+    stop(std::min(parts_.signals.first_seconds() + parts_.grace_seconds, parts_.deadline.last_answer()));
+  } else if (stop_deadline_ == 0 && now >= deadline_check_ && deadline_is_near(now)) {
+    deadline_came_ = true;
+    stop(parts_.deadline.last_answer());
+  }
+}
+
+// Whether a sequence that began now would hardly end in time. If not, says when to ask again: in a second the time that
+// is left shrinks by a second, and the time that is wanted grows by little more while nothing ends.
+bool RunLoop::deadline_is_near(double now) {
+  if (!parts_.deadline.is_set()) {
+    deadline_check_ = std::numeric_limits<double>::infinity();
+    return false;
+  }
+  const Engine* engine = parts_.engine.get();
+  const double wanted =
+      Deadline::seconds_wanted(durations_, engine ? engine->running_seconds() : std::vector<double>());
+  const double spare = parts_.deadline.last_answer() - now - wanted;
+  deadline_check_ = now + std::max(spare / 2.5, 0.001);
+  return spare <= 0;
+}
+
 // Admits nothing more. What has not reached the engine is left to the next run; what has, but never ran, comes back
 // from it as FinishReason::none.
-void RunLoop::stop() {
-  stop_deadline_ = monotonic_seconds() + parts_.grace_seconds;
+void RunLoop::stop(double last_answer) {
+  const bool stopping = stop_deadline_ > 0;
+  stop_deadline_ = stopping ? std::min(stop_deadline_, last_answer) : last_answer;
+  if (stopping) return;
   for (const Waiting& waiting : to_prepare_) drop(waiting.key);
   to_prepare_.clear();
   for (const uint64_t key : to_admit_) drop(key);
@@ -215,8 +248,9 @@ bool RunLoop::nothing_left() const { return items_.empty() && (input_done_ || st
 void RunLoop::sleep() {
   const bool wants_input = starved_ && !input_done_ && window_is_open();
   int milliseconds = parts_.progress.poll_milliseconds();
-  if (stop_deadline_ > 0) {
-    const double left = std::clamp(std::ceil((stop_deadline_ - monotonic_seconds()) * 1000), 0.0, 1e6);
+  const double wake = stop_deadline_ > 0 ? stop_deadline_ : deadline_check_;
+  if (std::isfinite(wake)) {
+    const double left = std::clamp(std::ceil((wake - monotonic_seconds()) * 1000), 0.0, 1e6);
     milliseconds = milliseconds < 0 ? static_cast<int>(left) : std::min(milliseconds, static_cast<int>(left));
   }
   if (!starved_ && !input_done_ && window_is_open()) milliseconds = 0;

@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "app/deadline.h"
 #include "app/engine_loader.h"
 #include "app/input_reader.h"
 #include "app/intake.h"
@@ -38,13 +40,14 @@ struct RunParts {  // all outlive the loop
   RunStats& stats;
   StageTimes& times;
   double grace_seconds;
+  Deadline deadline;
   double process_start;  // monotonic
 };
 
 enum class RunEnd {
   answered,   // every line has its record
-  stopped,    // by a signal; what had begun has been finished
-  cut_short,  // by a second signal or the end of --grace; sequences are still running
+  stopped,    // by a signal or the deadline; what had begun has been finished
+  cut_short,  // by a second signal, the end of --grace or the deadline; sequences are still running
 };
 
 class RunLoop {
@@ -65,6 +68,7 @@ class RunLoop {
 
   // Errors: what the engine, the input or the output throw; the output is then a valid prefix.
   RunEnd run();
+  bool deadline_came() const { return deadline_came_; }
 
  private:
   bool window_is_open() const;
@@ -75,10 +79,12 @@ class RunLoop {
   void admit(Engine& engine);
   void collect_sequences(Engine& engine);
   void collect_records();
-  void finish(uint64_t key, std::string record, bool is_error);
+  void finish(uint64_t key, std::string record, const std::optional<std::string>& error_code);
   void erase(uint64_t key);
   void drop(uint64_t key);
-  void stop();
+  void stop_when_asked();
+  bool deadline_is_near(double now);
+  void stop(double last_answer);
   void sleep();
   bool nothing_left() const;
 
@@ -97,7 +103,10 @@ class RunLoop {
   int64_t dropped_ = 0;
   bool starved_ = true;  // the reader has no whole line
   bool input_done_ = false;
-  double stop_deadline_ = 0;  // 0: no signal yet
+  double stop_deadline_ = 0;  // 0: not stopping yet
+  bool signal_came_ = false, deadline_came_ = false;
+  Histogram durations_;        // of sequences, from their first step to their end
+  double deadline_check_ = 0;  // when the deadline may next be near
 };
 
 }  // namespace penstock

@@ -1,6 +1,8 @@
 // What a run counts about its lines. Written by the main thread alone.
 #pragma once
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "app/histogram.h"
@@ -16,6 +18,7 @@ struct RunStats {
   int64_t answered = 0;                              // by this run
   int64_t errors = 0;                                // error records of this run
   int64_t prompt_tokens = 0, completion_tokens = 0;  // of answered requests
+  std::map<std::string, int64_t> error_codes;        // of those error records
   double first_record_seconds = 0;                   // from the start of the process to the first record; 0: none yet
   Histogram queue, first_token, per_output_token;    // of sequences
 

@@ -67,7 +67,7 @@ std::variant<PreparedRequest, RecordError> prepare_record(Request request, const
 FinishedRecord complete_record(const PreparedRequest& prepared, const std::vector<SequenceOutput>& outputs,
                                const TextSide& side, bool timings) {
   const auto refuse = [&](const RecordError& error) {
-    return FinishedRecord{format_error(error, prepared.request_id), true, 0, 0};
+    return FinishedRecord{format_error(error, prepared.request_id), error.code, 0, 0};
   };
   try {
     const auto result = complete(prepared, outputs, side.text);

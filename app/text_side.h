@@ -1,6 +1,8 @@
 // A model folder without its weights: everything that turns lines into token ids and back. Immutable, for any thread.
 #pragma once
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "app/flags.h"
 #include "app/prepare.h"
@@ -38,8 +40,8 @@ std::variant<PreparedRequest, RecordError> prepare_record(Request request, const
                                                           const TextSide& side);
 
 struct FinishedRecord {
-  std::string text;  // one line
-  bool is_error = false;
+  std::string text;                       // one line
+  std::optional<std::string> error_code;  // of an error record
   int64_t prompt_tokens = 0, completion_tokens = 0;
 };
 FinishedRecord complete_record(const PreparedRequest& prepared, const std::vector<SequenceOutput>& outputs,

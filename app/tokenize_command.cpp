@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "app/commands.h"
+#include "app/file_identity.h"
 #include "app/input_file.h"
 #include "app/input_reader.h"
 #include "app/intake.h"
@@ -59,13 +60,16 @@ ExitCode run(const Options& options) {
   const ModelConfig config = parse_model_config(folder.config, folder.generation_config, folder.path);
   const TextSide side(folder, config, options.model, options.sampling,
                       resolve_max_context(options.engine.config, config));
+  std::vector<NamedFile> read{{"--input", identify(input.descriptor())}};
+  for (const char* name : kModelFileNames)
+    read.push_back({std::string("the model's ") + name, identify(folder.path + "/" + name)});
+  if (options.output != "-") expect_different_files({{"--output", identify(options.output)}}, read);
   OutputFile output(options.output);
-  if (same_file(identify(input.descriptor()), identify(output.descriptor())))
-    throw Error(ExitCode::usage, "--input and --output are the same file");
+  expect_different_files({{"--output", identify(output.descriptor())}}, read);
   if (output.is_journal()) output.truncate(0);
 
-  InputReader reader(input.descriptor(), input.name(), static_cast<uint64_t>(side.limits.max_line_bytes));
-  Intake intake(side, Hash128(), Shard(), nullptr);  // request ids need the weights: there are none here
+  InputReader reader(input, static_cast<uint64_t>(side.limits.max_line_bytes));
+  Intake intake(side, RunFingerprint(), Shard(), nullptr);  // request ids need the weights: there are none here
   bool failed = false;
   do {
     while (const auto line = reader.next()) {
@@ -77,6 +81,7 @@ ExitCode run(const Options& options) {
     }
   } while (reader.fill() || !reader.drained());
   output.sync();
+  output.close();
   return failed ? ExitCode::some_records_failed : ExitCode::ok;
 }
 

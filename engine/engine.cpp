@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -54,6 +55,7 @@ struct Engine::Impl {
   std::deque<SequenceInput> inbox;
   std::vector<SequenceOutput> outbox;
   EngineStats stats;
+  std::vector<double> running_seconds;
   std::exception_ptr failure;
   bool stopping_admission = false, closing = false;
   std::optional<std::promise<Roofline>> roofline_wanted;
@@ -144,7 +146,8 @@ struct Engine::Impl {
     StepPlan plan = scheduler.plan();
     if (plan.empty()) return false;
     planned.push_back({plan.num_tokens(), plan.num_prefill_tokens, static_cast<int64_t>(plan.head.size()),
-                       ranks.account().work_of(plan), std::exchange(slept, false)});
+                       static_cast<int64_t>(plan.rows.size()), ranks.account().work_of(plan),
+                       std::exchange(slept, false)});
     ranks.submit(std::move(plan));
     return true;
   }
@@ -173,6 +176,7 @@ struct Engine::Impl {
       stats.graph_bytes = done.timing.graph_bytes;
       if (stats.first_token_at == 0 && !done.result.head.empty()) stats.first_token_at = monotonic_seconds();
       stats.account.add(step, done.timing);
+      add_to_series(step, done.timing.seconds);
     }
     StageTimer timer(times, Stage::schedule);
     scheduler.commit(done.result);
@@ -180,9 +184,11 @@ struct Engine::Impl {
 
   void publish(double loop_seconds) {
     std::vector<SequenceOutput> finished = scheduler.take_finished();
+    std::vector<double> ages = scheduler.running_seconds();
     std::lock_guard lock(mutex);
     stats.loop_seconds += loop_seconds;
     stats.scheduler = scheduler.stats();
+    running_seconds = std::move(ages);
     if (finished.empty()) return;
     for (SequenceOutput& output : finished) outbox.push_back(std::move(output));
     outbox_changed.notify_all();
@@ -192,6 +198,18 @@ struct Engine::Impl {
   std::deque<PlannedStep> planned;         // of the steps in flight; engine thread only
   bool slept = false;                      // since the last step was planned; engine thread only
   std::map<int64_t, BucketStats> buckets;  // guarded by mutex
+  const double began = monotonic_seconds();
+
+  // Under the mutex.
+  void add_to_series(const PlannedStep& step, double seconds) {
+    const double end = monotonic_seconds() - began;
+    stats.series.add({.begin = std::max(stats.series.seconds(), end - seconds),
+                      .end = end,
+                      .prefill_tokens = step.prefill_tokens,
+                      .decode_tokens = step.tokens - step.prefill_tokens,
+                      .sequences = step.sequences,
+                      .kv_blocks = scheduler.used_blocks()});
+  }
 };
 
 Engine::Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times)
@@ -238,6 +256,11 @@ Roofline Engine::measure_roofline() {
 }
 
 const MemoryPlan& Engine::memory_plan() const { return impl_->ranks.memory_plan(); }
+
+std::vector<double> Engine::running_seconds() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->running_seconds;
+}
 
 EngineStats Engine::stats() const {
   std::lock_guard lock(impl_->mutex);

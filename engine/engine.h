@@ -13,6 +13,7 @@
 #include "engine/stage_timer.h"
 #include "engine/step/memory_plan.h"
 #include "engine/step/run_account.h"
+#include "engine/step/step_series.h"
 
 namespace penstock {
 
@@ -36,6 +37,7 @@ struct EngineStats {
   // Monotonic: when the first step with wanted logits was done. 0: not yet.
   double first_token_at = 0;
   RunAccount account;  // of rank 0
+  StepSeries series;   // from the start of the engine thread
 };
 
 class Engine {
@@ -60,6 +62,8 @@ class Engine {
 
   const MemoryPlan& memory_plan() const;
   EngineStats stats() const;  // any thread, any time
+  // How long ago the first step of each sequence was that has begun and not ended, as of the last step. Any thread.
+  std::vector<double> running_seconds() const;
 
   // Of rank 0's device, once nothing runs any more; waits for that. One thread at a time, no add() meanwhile.
   // Errors: Error(no_device) when there is no memory left to measure with; what ended the engine thread.

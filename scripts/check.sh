@@ -14,7 +14,7 @@ preset=release
 case $mode in
   default) export PENSTOCK_MODEL_CHECK=100000 ;;
   quick)   export PENSTOCK_MODEL_CHECK=5000 ;;
-  long)    export PENSTOCK_MODEL_CHECK=1000000 ;;
+  long)    export PENSTOCK_MODEL_CHECK=1000000 PENSTOCK_LONG=1 ;;
   asan|tsan)
     preset=$mode
     export PENSTOCK_MODEL_CHECK=300
@@ -55,6 +55,9 @@ if [ "$preset" = release ]; then
 fi
 for script in tests/app/*.sh; do run bash "$script"; done
 if [ "$mode" = default ] || [ "$mode" = long ]; then
+  # Jobs of a one-node Slurm cluster.
+  need slurm-wlm munge
+  for script in tests/app/slurm/*.sh; do PENSTOCK_LONG=$([ "$mode" = long ] && echo 1 || echo 0) run bash "$script"; done
   # Tokenizers with real vocabularies beside the tokenizers library and llama.cpp.
   scripts/fetch_tokenizers.sh models/smollm2 models/tokenizers
   PENSTOCK_TOKENIZERS=$PWD/models/tokenizers run "build/$preset/tests_engine_text" "[.real_tokenizers]"

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "engine/json.h"
+#include "engine/system_call.h"
 #include "kernels/error.h"
 
 namespace penstock {
@@ -74,10 +75,13 @@ class Descriptor {
 // Opens base/relative without following any link below `base`: what was checked is what is opened, even when somebody
 // swaps a directory for a link in between.
 FolderFile open_beneath(const std::string& base, const fs::path& relative, const std::string& path) {
-  Descriptor at(::open(base.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  Descriptor at(uninterrupted([&] { return ::open(base.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
   if (at.get() < 0) throw io_error(path, "open", errno);
+  const auto open_below = [&](const std::string& name, int flags) {
+    at.reset(uninterrupted([&] { return ::openat(at.get(), name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC); }));
+  };
   for (const fs::path& part : relative.parent_path()) {
-    at.reset(::openat(at.get(), part.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    open_below(part, O_PATH | O_DIRECTORY);
     if (at.get() < 0) throw io_error(path, "open", errno);
   }
   std::string last = relative.filename();
@@ -85,7 +89,7 @@ FolderFile open_beneath(const std::string& base, const fs::path& relative, const
   // Looked at before it is opened, because opening a device can act on it; and again after, because that counts.
   if (::fstatat(at.get(), last.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) throw io_error(path, "open", errno);
   require_regular(path, status.st_mode);
-  at.reset(::openat(at.get(), last.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC));
+  open_below(last, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (at.get() < 0) throw io_error(path, "open", errno);
   if (::fstat(at.get(), &status) != 0) throw io_error(path, "open", errno);
   require_regular(path, status.st_mode);
@@ -121,8 +125,8 @@ FolderFile::~FolderFile() {
 void FolderFile::read(uint64_t begin, uint64_t size, void* out) const {
   auto* to = static_cast<char*>(out);
   while (size > 0) {
-    ssize_t got = ::pread(descriptor_, to, std::min<uint64_t>(size, 1u << 30), static_cast<off_t>(begin));
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got = uninterrupted(
+        [&] { return ::pread(descriptor_, to, std::min<uint64_t>(size, 1u << 30), static_cast<off_t>(begin)); });
     if (got < 0) throw io_error(path_, "read", errno);
     if (got == 0)
       throw Error(ExitCode::io, path_ + ": ends at byte " + std::to_string(begin) + "; it had " +

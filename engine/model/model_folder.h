@@ -12,6 +12,18 @@ struct ModelFolder {
   std::string chat_template_json;                   // as processors of older releases wrote it
 };
 
+// What a folder may hold for us, beside the shards that an index names.
+inline constexpr const char* kModelFileNames[] = {"config.json",
+                                                  "tokenizer.json",
+                                                  "generation_config.json",
+                                                  "tokenizer_config.json",
+                                                  "special_tokens_map.json",
+                                                  "chat_template.jinja",
+                                                  "additional_chat_templates/tool_use.jinja",
+                                                  "chat_template.json",
+                                                  "model.safetensors",
+                                                  "model.safetensors.index.json"};
+
 // `shape` is a folder that needs no more than config.json (samples/shapes).
 enum class ModelFiles { whole, shape };
 

@@ -145,6 +145,14 @@ std::vector<uint64_t> Scheduler::stop_admission() {
 
 int32_t Scheduler::num_waiting() const { return impl_->waiting.size() + static_cast<int32_t>(impl_->preempted.size()); }
 int32_t Scheduler::num_running() const { return static_cast<int32_t>(impl_->running.size()); }
+std::vector<double> Scheduler::running_seconds() const {
+  std::vector<double> seconds;
+  seconds.reserve(impl_->running.size() + impl_->preempted.size());
+  for (const auto* sequences : {&impl_->running, &impl_->preempted})
+    for (const auto& sequence : *sequences)
+      seconds.push_back(seconds_since(sequence->added) - sequence->output.queue_seconds);
+  return seconds;
+}
 bool Scheduler::idle() const { return impl_->idle(); }
 const SchedulerStats& Scheduler::stats() const { return impl_->stats; }
 int64_t Scheduler::used_blocks() const { return impl_->blocks.num_used(); }

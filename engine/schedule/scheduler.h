@@ -61,6 +61,7 @@ class Scheduler {
 
   int32_t num_waiting() const;
   int32_t num_running() const;   // admitted, preempted ones not counted
+  std::vector<double> running_seconds() const;  // since the first admission, preempted ones counted; in no order
   bool idle() const;             // nothing waiting, running or in flight
   const SchedulerStats& stats() const;
   int64_t used_blocks() const;

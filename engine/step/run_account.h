@@ -34,7 +34,7 @@ struct HeadBucket {
 };
 
 struct PlannedStep {
-  int64_t tokens = 0, prefill_tokens = 0, head_rows = 0;
+  int64_t tokens = 0, prefill_tokens = 0, head_rows = 0, sequences = 0;
   StepWork work{};
   bool after_sleep = false;  // the engine had nothing to do before it
 };

@@ -6,5 +6,6 @@ expect 73 run -i in -o folder
 expect 73 run -i in -o missing/out
 expect 73 run -i in -o in/out
 expect 73 run -i in -o out --report missing/report
+expect 73 run -i in -o out --report-html missing/page
 expect 73 run -i in -o out --errors folder
 expect 73 "$PENSTOCK" run "$MODEL" -i in >&-

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -37,4 +38,20 @@ TEST_CASE("nothing, one value, and values outside the range") {
   outside.add(1e9);
   CHECK(outside.percentile(0.5) <= 1.1e-6);
   CHECK(outside.max() == 1e9);
+}
+
+TEST_CASE("the counts lie between edges that hold their values") {
+  Histogram histogram;
+  CHECK(histogram.counts().counts.empty());
+  CHECK(histogram.counts().edges.empty());
+  for (const double value : {0.003, 0.00301, 0.2}) histogram.add(value);
+  const Histogram::Counts all = histogram.counts();
+  REQUIRE(all.edges.size() == all.counts.size() + 1);
+  CHECK(all.counts.front() == 2);
+  CHECK(all.counts.back() == 1);
+  CHECK(std::accumulate(all.counts.begin(), all.counts.end(), int64_t{0}) == 3);
+  CHECK(all.edges[0] <= 0.003);
+  CHECK(0.00301 < all.edges[1]);
+  CHECK(all.edges[all.edges.size() - 2] <= 0.2);
+  CHECK(0.2 < all.edges.back());
 }

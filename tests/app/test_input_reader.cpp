@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/input_reader.h"
+#include "kernels/error.h"
 #include "tests/support/catch.h"
 
 using namespace penstock;
@@ -69,4 +70,17 @@ TEST_CASE("a line of the limit passes, a longer one is reported once and its nei
     CHECK(read_all("1234567890", piece, 5) == std::vector<Line>{{1, "", true}});
     CHECK(read_all("123456", piece, 5) == std::vector<Line>{{1, "", true}});
   }
+}
+
+TEST_CASE("an input that ends too early is an error before half a line is given out") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::write(ends[1], "a\nhalf", 6) == 6);
+  ::close(ends[1]);
+  InputReader reader(ends[0], "pipe", 100, /*min_bytes=*/7);
+  CHECK(reader.fill());
+  CHECK(reader.next()->text == "a");
+  CHECK_FALSE(reader.next());
+  CHECK_THROWS_AS(reader.fill(), Error);
+  ::close(ends[0]);
 }

@@ -1,10 +1,15 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
+#include "app/file_identity.h"
+#include "app/fingerprint.h"
 #include "app/journal.h"
 #include "app/output_file.h"
 #include "kernels/error.h"
@@ -89,11 +94,47 @@ TEST_CASE("a replacement that fails leaves the old content and no litter") {
   CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);
 }
 
-TEST_CASE("sync notices a deleted file") {
+TEST_CASE("sync notices what somebody else did to the file") {
   const Folder folder;
-  OutputFile out(folder.file("out"));
-  fs::remove(folder.file("out"));
-  CHECK(code_of([&] { out.sync(); }) == ExitCode::io);
+  const std::string path = folder.file("out");
+  const std::function<void()> harms[] = {
+      [&] { fs::remove(path); },
+      [&] { fs::rename(path, folder.file("moved")); },
+      [&] { fs::rename(path, folder.file("moved")), write(path, "record\n"); },
+      [&] { fs::resize_file(path, 3); },
+      [&] { std::ofstream(path, std::ios::app) << "more"; },
+  };
+  for (const auto& harm : harms) {
+    fs::remove(path);
+    OutputFile out(path);
+    out.append("record");
+    CHECK(code_of([&] { out.sync(); }) == ExitCode::ok);
+    harm();
+    CHECK(code_of([&] { out.sync(); }) == ExitCode::io);
+  }
+}
+
+TEST_CASE("a write to a pipe that nobody reads gives up when told to, and only then") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const std::string much(1 << 20, 'x');
+  int asked = 0;
+  CHECK(write_all(ends[1], much.data(), much.size(), [&] { return ++asked == 2; }) == ECANCELED);
+  CHECK(asked == 2);
+  ::close(ends[0]);
+  const auto before = std::signal(SIGPIPE, SIG_IGN);
+  CHECK(write_all(ends[1], much.data(), much.size(), {}) == EPIPE);
+  std::signal(SIGPIPE, before);
+  ::close(ends[1]);
+}
+
+TEST_CASE("different hashes say what differs") {
+  const Hash128 one = line_hash({1, 2}, "request", "a");
+  CHECK(one == line_hash({1, 2}, "request", "a"));
+  CHECK(std::string(what_differs(one, line_hash({3, 2}, "request", "a"))) == "another model");
+  CHECK(std::string(what_differs(one, line_hash({1, 3}, "request", "a"))).starts_with("other settings"));
+  CHECK(std::string(what_differs(one, line_hash({1, 2}, "request", "b"))) == "another request");
+  CHECK_FALSE(one == line_hash({1, 2}, "refused", "a"));
 }
 
 TEST_CASE("identities see through links and tell absent files by path") {
@@ -154,6 +195,11 @@ TEST_CASE("a journal knows ids and hashes, and where the torn line begins") {
   CHECK(journal.unmatched_id(out) == "b");
   CHECK(journal.match("b", {5, 1}) == Journal::Match::answered);
   CHECK(journal.all_matched());
+  Journal retrying;
+  CHECK(retrying.read(out, /*retry_errors=*/true) == static_cast<int64_t>(whole.size()));
+  CHECK(retrying.records() == 1);
+  CHECK(retrying.errors() == 0);
+  CHECK(content(folder.file("out")) == whole);
   CHECK(Journal::remove_errors(out) == 1);
   CHECK(content(folder.file("out")) == record("a", 2) + "\n");
 }

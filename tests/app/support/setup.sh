@@ -2,6 +2,7 @@
 set -euo pipefail
 : "${PENSTOCK:?}" "${MODEL:?}"
 PENSTOCK=$(realpath "$PENSTOCK") MODEL=$(realpath "$MODEL")
+support=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
 cd "$here"
