@@ -34,7 +34,8 @@ def command(name, smollm2, work):
     model, tasks, max_length, chat = settings(name, smollm2)
     words = ["--model", "penstock", "--include_path", "tests/lm_eval", "--tasks", ",".join(tasks), "--log_samples",
              "--output_path", f"{work}/results", "--model_args",
-             f"pretrained={model},penstock={os.environ['PENSTOCK']},max_length={max_length},work_dir={work},device=cpu"]
+             f"pretrained={model},penstock={os.environ['PENSTOCK']},max_length={max_length},work_dir={work}",
+             "--device", "cpu"]
     return [sys.executable, "scripts/lm_eval_penstock.py", *words,
             *(["--apply_chat_template", "--fewshot_as_multiturn", "True"] if chat else [])]
 

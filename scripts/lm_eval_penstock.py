@@ -173,11 +173,12 @@ class PenstockLM(LM):
         if room <= 0:
             raise ValueError(f"max_gen_toks, {kwargs['max_gen_toks']}, must be below the context, {self.max_length}")
         # What a thinking model writes before its answer may hold the stops: they cut the text afterwards.
-        stops = [self.vocabulary.named("eos_token")] if self.think_end_token else kwargs["until"]
-        special = self.vocabulary.special_ids  # no part of the text, where stop strings are looked for
+        eos = self.vocabulary.named("eos_token")
+        stops = [stop for stop in kwargs["until"] if stop == eos or not self.think_end_token]
+        # lm-eval looks for stops in the text with its special tokens, Penstock in the text without.
+        special = [id for text, id in self.vocabulary.special_ids.items() if any(stop in text for stop in stops)]
         line = {"prompt_token_ids": self._encode(context)[-room:], "max_tokens": kwargs["max_gen_toks"],
-                "temperature": 0.0, "stop": [stop for stop in stops if stop not in special],
-                "stop_token_ids": [special[stop] for stop in stops if stop in special]}
+                "temperature": 0.0, "stop": stops, "stop_token_ids": special}
         for name, value in kwargs.items():
             if name in SAMPLING:
                 line[SAMPLING[name]] = value
