@@ -65,7 +65,7 @@ if [ "$mode" = default ] || [ "$mode" = long ]; then
   check_templates=(.venv/bin/python -W ignore scripts/check_templates.py "build/$preset/tests_engine_text [.template-driver]")
   run "${check_templates[@]}" models/chat_templates
   run "${check_templates[@]}" --fuzz "$([ "$mode" = long ] && echo 100000 || echo 6000)" 1
-  # lm-evaluation-harness with Penstock beside its own hf model: answers that are kept, and in `long` the model itself,
+  # lm-evaluation-harness with Penstock beside kept answers of its own hf model, and in `long` beside the model itself,
   # whose torch and transformers take longer to fetch than all the rest.
   need_python lm_eval==0.4.13
   run .venv/bin/python scripts/check_lm_eval.py models/smollm2
