@@ -123,9 +123,11 @@ class ChoiceMaker {
   void add_answer(std::vector<TokenLogprob>& list) const {
     if (output_.logprobs.size() != output_.tokens.size())
       throw std::logic_error("a sequence has another number of log-probabilities than of tokens");
-    const std::vector<int64_t> offsets = token_offsets(text_, output_.tokens);
-    const int64_t begin = prepared_.parameters.echo ? count_characters(echo()) : 0;
     int32_t before = ids_.back();
+    const bool echoed = prepared_.parameters.echo;
+    const std::vector<int64_t> offsets =
+        echoed ? sequel_offsets(text_, before, output_.tokens) : token_offsets(text_, output_.tokens);
+    const int64_t begin = echoed ? count_characters(echo()) : 0;
     for (size_t i = 0; i < output_.tokens.size(); ++i) {
       list.push_back({token_text(text_, before, output_.tokens[i]), output_.logprobs[i], begin + offsets[i],
                       likely(before, output_.top_logprobs, i)});

@@ -101,14 +101,12 @@ OrderedJson batch_body(const Request& request, const Completion& completion, con
                        {"completion_tokens", generated},
                        {"total_tokens", completion.prompt_tokens + generated}};
   if (timings) usage["prompt_tokens_details"] = {{"cached_tokens", completion.cached_tokens}};
-  OrderedJson body = {{"id", (chat ? "chatcmpl-" : "cmpl-") + hash},
-                      {"object", chat ? "chat.completion" : "text_completion"},
-                      {"created", timings ? static_cast<int64_t>(std::time(nullptr)) : 0},
-                      {"model", request.model},
-                      {"choices", std::move(choices)},
-                      {"usage", std::move(usage)}};
-  if (timings) body["timings"] = seconds_json(completion);
-  return body;
+  return {{"id", (chat ? "chatcmpl-" : "cmpl-") + hash},
+          {"object", chat ? "chat.completion" : "text_completion"},
+          {"created", timings ? static_cast<int64_t>(std::time(nullptr)) : 0},
+          {"model", request.model},
+          {"choices", std::move(choices)},
+          {"usage", std::move(usage)}};
 }
 
 OrderedJson batch_record(const std::string& id, int status, const std::string& request_id, OrderedJson body) {
@@ -167,7 +165,9 @@ std::string format_completion(const Request& request, const Completion& completi
                               bool timings) {
   bool batch = request.kind == RequestKind::batch_chat || request.kind == RequestKind::batch_completion;
   if (!batch) return line_of(own_record(request, completion, request_id, timings));
-  return line_of(batch_record(request.id, 200, request_id, batch_body(request, completion, request_id, timings)));
+  OrderedJson record = batch_record(request.id, 200, request_id, batch_body(request, completion, request_id, timings));
+  if (timings) record["timings"] = seconds_json(completion);  // beside the body, which has OpenAI's fields alone
+  return line_of(record);
 }
 
 std::string format_error(const RecordError& error, const std::string& request_id) {

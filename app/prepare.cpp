@@ -179,7 +179,6 @@ class Preparation {
 
   void add_windows() {
     prepared_.prompt_text = request_.text;
-    if (request_.text.empty()) return;
     Ids ids = encode_scored(text_.tokenizer(), text_.prefix_token(), request_.text);
     if (ids.empty()) return;
     if (!text_.prefix_token()) refuse_without_prefix("text");

@@ -1,5 +1,8 @@
 // The table of parameters: what each may be, and where it goes.
+#include <algorithm>
+#include <iterator>
 #include <limits>
+#include <string_view>
 #include <unordered_map>
 
 #include "app/request_fields.h"
@@ -10,6 +13,10 @@ namespace {
 constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
 constexpr size_t kMostStops = 64, kMostStopBytes = 1024, kMostStopIds = 1024;
 constexpr int64_t kMostLogprobs = 20;
+// How OpenAI, vLLM, SGLang and llama.cpp are asked for answers of a given form.
+constexpr std::string_view kConstraints[] = {
+    "functions",          "function_call", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
+    "structured_outputs", "json_schema",   "grammar",     "ebnf",         "regex"};
 
 std::vector<std::string> read_stop(const std::string& field, const OrderedJson& value) {
   auto one = [](const std::string& name, const OrderedJson& item) {
@@ -178,7 +185,7 @@ const ParameterReader::Entry* ParameterReader::find(const std::string& name) {
         [](Self, Field f, Value v) {
           if (read_bool(f, v)) refuse(f, "false", v);
         }}},
-      {"response_format", {Entry::chat, [](Self, Field f, Value v) { read_response_format(f, v); }}},
+      {"response_format", {Entry::both, [](Self, Field f, Value v) { read_response_format(f, v); }}},
       {"tool_choice", {Entry::chat, [](Self, Field f, Value v) { read_tool_choice(f, v); }}},
   };
   auto found = table.find(name);
@@ -187,6 +194,9 @@ const ParameterReader::Entry* ParameterReader::find(const std::string& name) {
 
 void ParameterReader::read(const std::string& field, const OrderedJson& value) {
   const Entry* entry = find(field);
+  if (std::find(std::begin(kConstraints), std::end(kConstraints), field) != std::end(kConstraints))
+    throw FieldError("unsupported_parameter", field,
+                     quote(field) + " is not supported: no answer is held to a grammar, a schema or a list");
   if (!entry) throw FieldError("unknown_parameter", field, "unknown field " + quote(field));
   if (!(entry->where & (chat_ ? Entry::chat : Entry::completion)))
     throw FieldError("unknown_parameter", field,

@@ -40,6 +40,20 @@ OrderedJson read_message(const std::string& field, const OrderedJson& value) {
   return message;
 }
 
+// Calls stay text that the model is free to write, so what only constrained answers could keep is refused.
+void check_tool(const std::string& field, const OrderedJson& tool) {
+  auto refuse = [](const std::string& name, const char* neutral, const OrderedJson& value) {
+    throw FieldError("unsupported_parameter", name,
+                     quote(name) + " is supported only as " + neutral + ", not " + shown(value));
+  };
+  auto type = read_object(field, tool).find("type");
+  if (type != tool.end() && !type->is_null() && *type != "function") refuse(field + ".type", "\"function\"", *type);
+  auto function = tool.find("function");
+  if (function == tool.end() || !function->is_object()) return;
+  auto strict = function->find("strict");
+  if (strict != function->end() && *strict == true) refuse(field + ".function.strict", "false", *strict);
+}
+
 bool is_list_of(const OrderedJson& value, bool (OrderedJson::*is_type)() const noexcept) {
   return value.is_array() && !value.empty() && (value[0].*is_type)();
 }
@@ -54,7 +68,7 @@ OrderedJson read_messages(const std::string& field, const OrderedJson& value) {
 }
 
 OrderedJson read_tools(const std::string& field, const OrderedJson& value) {
-  for (size_t i = 0; i < read_array(field, value).size(); ++i) read_object(element(field, i), value[i]);
+  for (size_t i = 0; i < read_array(field, value).size(); ++i) check_tool(element(field, i), value[i]);
   return value.empty() ? OrderedJson() : value;  // no tools: what templates test for is null
 }
 

@@ -19,15 +19,17 @@ ScoredText encode_pair(const Tokenizer& tokenizer, std::optional<int32_t> prefix
     scored = {tokenizer.encode(continuation, false), 0};
   } else {
     const std::string stripped(jinja::trim_right(context));
-    scored.ids = encode_scored(tokenizer, prefix_token, context + continuation);
-    scored.score_from = static_cast<int32_t>(encode_scored(tokenizer, prefix_token, stripped).size());
+    scored.ids = encode_scored(tokenizer, prefix_token, stripped);
+    const size_t begin = scored.ids.size();
+    scored.score_from = static_cast<int32_t>(begin);
+    const std::vector<int32_t> whole = encode_scored(tokenizer, prefix_token, context + continuation);
+    if (whole.size() > begin) scored.ids.insert(scored.ids.end(), whole.begin() + scored.score_from, whole.end());
   }
   if (scored.score_from == 0 && !scored.ids.empty()) {
     if (!prefix_token) return {};
     if (scored.ids.front() != *prefix_token) scored.ids.insert(scored.ids.begin(), *prefix_token);
     scored.score_from = 1;
   }
-  scored.score_from = std::min(scored.score_from, static_cast<int32_t>(scored.ids.size()));
   int32_t surplus = static_cast<int32_t>(scored.ids.size()) - (max_context + 1);
   if (surplus > 0) {
     scored.ids.erase(scored.ids.begin(), scored.ids.begin() + surplus);

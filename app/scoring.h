@@ -20,12 +20,13 @@ struct ScoredText {
 std::vector<int32_t> encode_scored(const Tokenizer& tokenizer, std::optional<int32_t> prefix_token,
                                    const std::string& text);
 
-// Trailing white space of the context belongs to the continuation, and the continuation is what encoding both adds to
-// the context's ids, both by encode_scored. An empty context is replaced by `prefix_token`, unless the continuation,
-// which then gets no other token in front, begins with it. What is longer
-// than the context loses ids from the left. What cannot be scored shows: `ids` is empty when there is no token to
-// condition on, ends at score_from when the continuation has no tokens of its own, and score_from is below 1 when the
-// continuation alone is longer than the context.
+// Trailing white space of the context belongs to the continuation, whose ids are those that encoding both has beyond
+// the number that the context alone has, both by encode_scored. They follow the context's own ids, even where the two
+// texts merge and both together begin otherwise. An empty context is replaced by `prefix_token`, unless the
+// continuation, which then gets no other token in front, begins with it. What is longer than the context loses ids from
+// the left. What cannot be scored shows: `ids` is empty when there is no token to condition on, ends at score_from when
+// the continuation has no tokens of its own, and score_from is below 1 when the continuation alone is longer than the
+// context.
 ScoredText encode_pair(const Tokenizer& tokenizer, std::optional<int32_t> prefix_token, const std::string& context,
                        const std::string& continuation, int32_t max_context);
 

@@ -28,6 +28,15 @@ std::string bytes_of(const Tokenizer& tokenizer, int32_t id, const std::string& 
   return text::bytes_of_spelling(spelling).value_or(text);
 }
 
+// A character that stays unfinished shows as U+FFFD only in the piece of the token after it. How many of those stand
+// before the token itself; none where it is a part of a character, too.
+int64_t broken_before(const Tokenizer& tokenizer, int32_t id, std::string_view piece) {
+  int64_t broken = 0;
+  while (piece.substr(broken * kReplacement.size()).starts_with(kReplacement)) ++broken;
+  if (broken == 0 || tokenizer.decode(std::vector{id}, false).find(kReplacement) != std::string::npos) return 0;
+  return broken;
+}
+
 }  // namespace
 
 TokenText token_text(const Tokenizer& tokenizer, std::optional<int32_t> before, int32_t id) {
@@ -56,9 +65,17 @@ std::vector<int64_t> token_offsets(const Tokenizer& tokenizer, std::span<const i
   std::vector<int64_t> offsets;
   int64_t characters = 0;
   for (int32_t id : ids) {
-    offsets.push_back(characters);
-    characters += count_characters(detokenizer.push(id));
+    const std::string piece = detokenizer.push(id);
+    offsets.push_back(characters + broken_before(tokenizer, id, piece));
+    characters += count_characters(piece);
   }
+  return offsets;
+}
+
+std::vector<int64_t> sequel_offsets(const Tokenizer& tokenizer, int32_t before, std::span<const int32_t> ids) {
+  std::vector<int64_t> offsets = token_offsets(tokenizer, ids);
+  const int64_t lead = count_characters(sequel_text(tokenizer, before, ids, ""));
+  for (size_t i = 1; i < offsets.size(); ++i) offsets[i] += lead;
   return offsets;
 }
 

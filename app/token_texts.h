@@ -24,6 +24,9 @@ std::string sequel_text(const Tokenizer& tokenizer, int32_t before, std::span<co
 // Where each of `ids` begins in their common text, in characters. Special tokens have no width.
 std::vector<int64_t> token_offsets(const Tokenizer& tokenizer, std::span<const int32_t> ids);
 
+// The same in sequel_text, whose first token has what the decoder takes off.
+std::vector<int64_t> sequel_offsets(const Tokenizer& tokenizer, int32_t before, std::span<const int32_t> ids);
+
 int64_t count_characters(std::string_view text);
 
 }  // namespace penstock

@@ -17,7 +17,7 @@ namespace {
 struct Options {
   ModelFlags model;
   SamplingFlags sampling;
-  EngineFlags engine;
+  int32_t max_context = 0;
   std::string input = "-", output = "-";
 };
 
@@ -59,7 +59,7 @@ ExitCode run(const Options& options) {
   const ModelFolder folder = read_model_folder(options.model.model);
   const ModelConfig config = parse_model_config(folder.config, folder.generation_config, folder.path);
   const TextSide side(folder, config, options.model, options.sampling,
-                      resolve_max_context(options.engine.config, config));
+                      options.max_context ? options.max_context : static_cast<int32_t>(config.max_positions));
   std::vector<NamedFile> read{{"--input", identify(input.descriptor())}};
   for (const char* name : kModelFileNames)
     read.push_back({std::string("the model's ") + name, identify(folder.path + "/" + name)});
@@ -99,8 +99,8 @@ void add_tokenize_command(CLI::App& app, Command& chosen) {
       ->capture_default_str()
       ->type_name("FILE");
   command
-      ->add_option("--max-context", options->engine.config.max_context,
-                   "tokens a sequence may have; 0: the model's own maximum")
+      ->add_option("--max-context", options->max_context,
+                   "tokens a sequence may have, even more than the model takes; 0: the model's own maximum")
       ->capture_default_str()
       ->check(between(0, 1 << 30))
       ->type_name("N");

@@ -53,6 +53,7 @@ done
 if [ "$preset" = release ]; then
   for set in baseline avx2; do PENSTOCK_CPU=$set run "build/$preset/tests_kernels"; done
 fi
+need_python openai==3.57.0  # for tests/app/batch_answers_are_openai_objects.sh
 for script in tests/app/*.sh; do run bash "$script"; done
 if [ "$mode" = default ] || [ "$mode" = long ]; then
   # Jobs of a one-node Slurm cluster.
@@ -67,6 +68,11 @@ if [ "$mode" = default ] || [ "$mode" = long ]; then
   check_templates=(.venv/bin/python -W ignore scripts/check_templates.py "build/$preset/tests_engine_text [.template-driver]")
   run "${check_templates[@]}" models/chat_templates
   run "${check_templates[@]}" --fuzz "$([ "$mode" = long ] && echo 100000 || echo 6000)" 1
+  # lm-evaluation-harness with Penstock beside kept answers of its own hf model, and in `long` beside the model itself,
+  # whose torch and transformers take longer to fetch than all the rest.
+  need_python lm_eval==0.4.13
+  run .venv/bin/python scripts/check_lm_eval.py models/smollm2
+  if [ "$mode" = long ]; then run scripts/check_lm_eval_live.sh models/smollm2; fi
 fi
 
 if [ ${#failed[@]} -gt 0 ]; then

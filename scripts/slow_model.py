@@ -159,12 +159,13 @@ class Text:
         return self.bytes_of(id).decode(errors="replace")
 
     def offsets(self, ids):
-        """Characters that are certain before each token."""
+        """A token begins after the text before it; a part of a character, and what has no text, after what is certain."""
         decoder, offsets, length = codecs.getincrementaldecoder("utf-8")("replace"), [], 0
-        for id in ids:
-            offsets.append(length)
-            if id not in self.special.values():
-                length += len(decoder.decode(self.bytes_of(id)))
+        for i, id in enumerate(ids):
+            visible = b"" if id in self.special.values() else self.bytes_of(id)
+            whole = visible and "\ufffd" not in self.show(id)
+            offsets.append(len(self.decode(ids[:i])) if whole else length)
+            length += len(decoder.decode(visible))
         return offsets
 
 
@@ -385,12 +386,14 @@ def make_requests(answerer):
         "pair": {"context": "The quick brown", "continuation": " fox jumps"},
         "pairs": {"context": "How many words does a tokenizer need? ", "continuation": ["Not many", "one", "3.14159"]},
         "white-space": {"context": "a sea \n ", "continuation": ["shore", " stones"]},
+        "merged": {"context": "the wat", "continuation": ["er and the sea", "ch"]},
         "only-white-space": {"context": "  ", "continuation": "the sea"},
         "no-context": {"context": "", "continuation": ["the sea", "<|begin|>the sea"]},
         "begun": {"context": "<|begin|>the sea", "continuation": " and the river"},
         "truncated": {"context": "the river leads to the sea, 17 times. " * 60, "continuation": [" yes", " no, never"]},
         "greedy": greedy_pair(answerer),
         "rolling": {"text": "The quick brown fox jumps over the lazy dog", "rolling": True},
+        "rolling-empty": {"text": "", "rolling": True},
         "rolling-begun": {"text": "<|begin|>The fox", "rolling": True},
         "rolling-windows": {"text": "a penstock leads water to the turbine (or 2024 of them). " * 40, "rolling": True},
     }

@@ -294,6 +294,8 @@ TEST_CASE("unknown fields and non-neutral values are refused, neutral ones accep
             .model == "m");
   accepted(chat(R"("response_format":{"type":"text"},"tool_choice":"auto")"));
   accepted(chat(R"("tool_choice":"none","tools":[])"));
+  accepted(chat(R"("tools":[{"type":"function","function":{"name":"f","strict":false}},{"name":"g"}])"));
+  accepted(bare(R"("response_format":{"type":"text"})"));
   check_refused({
       {bare(R"("max_token":3)"), "unknown_parameter", "max_token", "unknown field \"max_token\""},  // J37
       {bare(R"("best_of":2)"), "unknown_parameter", "best_of", "unknown field"},
@@ -301,7 +303,16 @@ TEST_CASE("unknown fields and non-neutral values are refused, neutral ones accep
       {bare(R"("stream":true)"), "unsupported_parameter", "stream", "only as false"},
       {chat(R"("response_format":{"type":"json_object"})"), "unsupported_parameter", "response_format", "only as"},
       {chat(R"("response_format":"text")"), "invalid_type", "response_format", "an object"},
+      {bare(R"("response_format":{"type":"json_object"})"), "unsupported_parameter", "response_format", "only as"},
+      {chat(R"("response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{}}})"),
+       "unsupported_parameter", "response_format", "only as"},
       {chat(R"("tool_choice":"required")"), "unsupported_parameter", "tool_choice", "only as"},
+      {chat(R"("tool_choice":{"type":"function","function":{"name":"f"}})"), "unsupported_parameter", "tool_choice",
+       "only as"},
+      {chat(R"("tools":[{"type":"function","function":{"name":"f","strict":true}}])"), "unsupported_parameter",
+       "tools[0].function.strict", "only as false, not true"},
+      {chat(R"("tools":[{"type":"function"},{"type":"custom","custom":{"name":"f"}}])"), "unsupported_parameter",
+       "tools[1].type", "only as \"function\", not \"custom\""},
       {bare(R"("tools":[])"), "unknown_parameter", "tools", "not a field of completions"},
       {bare(R"("top_logprobs":1)"), "unknown_parameter", "top_logprobs", "not a field of completions"},
       {chat(R"("echo":true)"), "unknown_parameter", "echo", "not a field of chats"},
@@ -313,6 +324,16 @@ TEST_CASE("unknown fields and non-neutral values are refused, neutral ones accep
       {chat(R"("continue_final_message":true,"add_generation_prompt":true)"), "conflicting_parameters",
        "continue_final_message", "exclude each other"},
   });
+}
+
+TEST_CASE("whatever would hold an answer to a form is refused by name") {
+  for (const char* field : {"functions", "function_call", "guided_json", "guided_regex", "guided_choice",
+                            "guided_grammar", "structured_outputs", "json_schema", "grammar", "ebnf", "regex"})
+    for (auto* line : {bare, chat}) {
+      const std::string name = std::string("\"") + field + "\"";
+      check_refused({{line(name + R"(:{"a":1})"), "unsupported_parameter", field, name + " is not supported"}});
+      accepted(line(name + ":null"));
+    }
 }
 
 TEST_CASE("an object of very many keys costs linear time") {

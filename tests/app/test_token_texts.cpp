@@ -73,3 +73,18 @@ TEST_CASE("offsets count the characters that are certain before a token") {
   CHECK(token_offsets(tokenizer, ids) == std::vector<int64_t>{0, 0, 1, 1, 2, 4});
   CHECK(count_characters("aé☀") == 3);
 }
+
+TEST_CASE("a token begins after the characters that stayed unfinished before it") {
+  const Tokenizer tokenizer(tiny_tokenizer(false), "tiny");
+  const std::vector<int32_t> ids = {98, tiny_id('x'), 98, 98, 100, 99, tiny_id('y')};
+  CHECK(tokenizer.decode(ids, false) == "�x��ab�y");
+  CHECK(token_offsets(tokenizer, ids) == std::vector<int64_t>{0, 1, 2, 2, 4, 6, 7});
+}
+
+TEST_CASE("offsets after a prompt count the space that stands between them") {
+  const Tokenizer tokenizer = sentencepiece();
+  CHECK(token_offsets(tokenizer, std::vector{2, 3, 2}) == std::vector<int64_t>{0, 1, 2});
+  CHECK(sequel_offsets(tokenizer, 3, std::vector{2, 3, 2}) == std::vector<int64_t>{0, 2, 3});
+  CHECK(sequel_offsets(tokenizer, 3, std::vector{3, 2}) == std::vector<int64_t>{0, 1});
+  CHECK(sequel_offsets(tokenizer, 3, {}).empty());
+}
