@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds Penstock into build/<preset>/penstock.
-#   scripts/build.sh [release|asan|tsan] [target…]      (default: release, everything)
+#   scripts/build.sh [release|asan|tsan|fuzz] [target…]      (default: release, everything; fuzz: clang's, tests/fuzz)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}
@@ -9,7 +9,9 @@ case $preset in
   release) flags=(-DCMAKE_BUILD_TYPE=Release) ;;
   asan) flags=(-DCMAKE_BUILD_TYPE=Release -DPENSTOCK_SANITIZE=address) ;;
   tsan) flags=(-DCMAKE_BUILD_TYPE=Release -DPENSTOCK_SANITIZE=thread) ;;
-  *) echo "usage: scripts/build.sh [release|asan|tsan] [target...]" >&2; exit 64 ;;
+  fuzz) flags=(-DCMAKE_BUILD_TYPE=Release -DPENSTOCK_SANITIZE=fuzz -DCMAKE_CXX_COMPILER=clang++-16
+               -DPENSTOCK_TESTS=OFF -DPENSTOCK_CUDA=OFF) ;;
+  *) echo "usage: scripts/build.sh [release|asan|tsan|fuzz] [target...]" >&2; exit 64 ;;
 esac
 command -v ninja >/dev/null && flags+=(-G Ninja)
 command -v ccache >/dev/null && flags+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
