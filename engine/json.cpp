@@ -142,34 +142,6 @@ class Events {
 
 }  // namespace
 
-Json parse_json(std::string_view text, int max_depth) {
-  Source source(text);
-  Guard guard(max_depth, source);
-  auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
-    switch (event) {
-      case Json::parse_event_t::object_start:
-      case Json::parse_event_t::array_start:
-        guard.begin();
-        break;
-      case Json::parse_event_t::object_end:
-      case Json::parse_event_t::array_end:
-        guard.end();
-        break;
-      case Json::parse_event_t::key:
-        guard.key(parsed.get_ref<const std::string&>());
-        break;
-      case Json::parse_event_t::value:
-        break;
-    }
-    return true;
-  };
-  try {
-    return Json::parse(source.begin(), source.end(), watch);
-  } catch (const Json::exception& e) {
-    throw readable(e, offset_of(e, source));
-  }
-}
-
 void scan_json(std::string_view text, JsonVisitor& visitor, int max_depth) {
   Source source(text);
   Events events(visitor, Guard(max_depth, source), source);

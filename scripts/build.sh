@@ -9,8 +9,7 @@ case $preset in
   release) flags=(-DCMAKE_BUILD_TYPE=Release) ;;
   asan) flags=(-DCMAKE_BUILD_TYPE=Release -DPENSTOCK_SANITIZE=address) ;;
   tsan) flags=(-DCMAKE_BUILD_TYPE=Release -DPENSTOCK_SANITIZE=thread) ;;
-  fuzz) flags=(-DCMAKE_BUILD_TYPE=Release -DPENSTOCK_SANITIZE=fuzz -DCMAKE_CXX_COMPILER=clang++-16
-               -DPENSTOCK_TESTS=OFF -DPENSTOCK_CUDA=OFF) ;;
+  fuzz) flags=(-DCMAKE_BUILD_TYPE=Release -DPENSTOCK_SANITIZE=fuzz -DCMAKE_CXX_COMPILER=clang++-16) ;;
   *) echo "usage: scripts/build.sh [release|asan|tsan|fuzz] [target...]" >&2; exit 64 ;;
 esac
 command -v ninja >/dev/null && flags+=(-G Ninja)

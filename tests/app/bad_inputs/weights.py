@@ -210,7 +210,7 @@ SAFETENSORS = [
     bad("S60 a link to nothing", instead(lambda path: path.symlink_to("gone")), "does not exist"),
     bad("S60 a link to itself", instead(lambda path: path.symlink_to("model.safetensors")), "symbolic links"),
     Case("a tensor that is missing", 78, names_file("model.norm.weight", "lack"), text(lambda header: header.replace(b"model.norm.weight", b"a.rotary_emb.inv_freq"))),
-    Case("a tensor too many", 78, names_file("tensor surplus", "no place"), extra([1], more=b"1234", name="surplus")),
+    Case("a tensor too many", 78, names_file('tensor "surplus"', "no place"), extra([1], more=b"1234", name="surplus")),
     Case("no weights at all", 66, ("model.safetensors",), lambda folder: (folder / FILE).unlink()),
     bad_norm("a vector of another shape", tensor(shape=[8, 8]), "shape", r"\[64\]"),
     bad_norm("weights of I16", tensor(dtype="I16"), "dtype", "I16"),

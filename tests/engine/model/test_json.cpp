@@ -1,4 +1,7 @@
 #include "engine/json.h"
+
+#include <ctime>
+
 #include "tests/support/catch.h"
 
 namespace penstock {
@@ -119,6 +122,14 @@ TEST_CASE("Messages about JSON are short, printable and valid UTF-8, whatever th
       CHECK_NOTHROW(Json(what).dump());
     }
   }
+}
+
+TEST_CASE("a list of many objects is read in linear time", "[large]") {
+  const std::clock_t start = std::clock();
+  const std::string text = "[" + repeat("{},", 300'000) + "{}]";
+  CHECK(parse_json(text).size() == 300'001);
+  CHECK(parse_ordered_json(text).size() == 300'001);
+  CHECK(std::clock() - start < 5 * CLOCKS_PER_SEC);
 }
 
 TEST_CASE("quote makes any bytes fit for a message") {
