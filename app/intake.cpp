@@ -12,8 +12,8 @@ RecordError too_long(const InputLine& line, const ParseLimits& limits) {
   error.line = line.number;
   error.id = "line-" + std::to_string(line.number);
   error.code = "line_too_long";
-  error.message = "the line has " + std::to_string(line.bytes) + " bytes; at most " +
-                  std::to_string(limits.max_line_bytes) + " are read";
+  error.message = "line " + std::to_string(line.number) + ": the line has " + std::to_string(line.bytes) +
+                  " bytes; at most " + std::to_string(limits.max_line_bytes) + " are read";
   return error;
 }
 

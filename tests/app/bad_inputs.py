@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Bad inputs through the real binary: every row of the tables in bad_inputs/, and that they cover the issue's list.
 
-   PENSTOCK=… MODEL=samples/tiny-llama bad_inputs.py [WORDS…]: only the rows whose names contain all the words
+PENSTOCK=… MODEL=samples/tiny-llama bad_inputs.py [WORDS…]: only the rows whose names contain all the words
 """
 
 import concurrent.futures
@@ -13,15 +13,18 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "bad_inputs"))
 
 import covered  # noqa: E402
+import flags  # noqa: E402
 import harness  # noqa: E402
+import index_files  # noqa: E402
+import inputs  # noqa: E402
 import json_texts  # noqa: E402
 import model_files  # noqa: E402
+import outputs  # noqa: E402
 import request_lines  # noqa: E402
-import runs  # noqa: E402
 import tokenizers  # noqa: E402
 import weights  # noqa: E402
 
-CASES = weights.SAFETENSORS + weights.INDEX_FILES + model_files.CASES + tokenizers.CASES + runs.CASES
+CASES = weights.CASES + index_files.CASES + model_files.CASES + tokenizers.CASES + flags.CASES + inputs.CASES + outputs.CASES
 LINES = json_texts.LINES + request_lines.LINES
 
 

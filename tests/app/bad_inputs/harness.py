@@ -15,6 +15,7 @@ PENSTOCK, MODEL = os.environ["PENSTOCK"], pathlib.Path(os.environ["MODEL"])
 SANITIZED = re.search(r"/(asan|tsan)/", PENSTOCK) is not None  # then time and memory are theirs, not ours
 SLOWER = 12 if SANITIZED else 1
 LIMIT = 60 * SLOWER
+RUN = ("run", "model", "-i", "in", "-o", "out", "--progress", "none")
 GOOD = b'{"id":"good","prompt":"Hello","max_tokens":2}\n'
 
 
@@ -30,7 +31,7 @@ class Case:
     env: dict = dataclasses.field(default_factory=dict)
     before: object = None  # prepares the folder that the process runs in
     after: object = None  # asserts what must hold in it afterwards
-    command: tuple = ("run", "model", "-i", "in", "-o", "out", "--progress", "none")
+    command: tuple = RUN
     wrap: tuple = ()  # a command in front of penstock
     records: int | None = None  # in `out`; by default one for each line of `input` where all were handled
     seconds: float = 5
@@ -102,8 +103,7 @@ def run_process(argv, folder, env, limit):
     parent had before exec."""
     argv = ["/usr/bin/time", "--quiet", "--format=%U %S %M", "--output=peak", *argv]
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
-        process = subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                   start_new_session=True)
+        process = subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
     try:
         code = process.wait(limit)
     except subprocess.TimeoutExpired:
@@ -168,7 +168,7 @@ def run_lines(lines, single):
     """All lines with the same flags in one run; yields what is wrong with each."""
     with tempfile.TemporaryDirectory(prefix="bad_inputs_", dir=single.parent) as name:
         folder = pathlib.Path(name)
-        command = ("run", "model", "-i", "in", "-o", "out", "--progress", "none", "--ordered")
+        command = (*RUN, "--ordered")
         case = Case("lines", 0, input=b"\n".join(line.text for line in lines) + b"\n", command=command)
         prepare(case, folder, single)
         argv = [PENSTOCK, *command, *lines[0].args]

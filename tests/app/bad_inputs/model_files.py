@@ -19,8 +19,15 @@ def file_is(name, content, *words, file=CONFIG):
 
 # Values that no field with a size takes, each at every such field.
 NO_SIZES = [0, -1, 1.5, 64.0, "64", True, [], {}, 2**40, 2**63, 2**64, -(2**63), Raw("1e400"), Raw("NaN"), Raw("-0.0"), Raw("0x10")]
-SIZES = ["hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size",
-         "max_position_embeddings"]
+SIZES = [
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "intermediate_size",
+    "vocab_size",
+    "max_position_embeddings",
+]
 NO_NUMBERS = [0, -1, "1e-5", True, [], Raw("NaN"), Raw("Infinity"), Raw("1e400"), Raw("-1e-320")]
 
 
@@ -30,7 +37,11 @@ def says_of(field, value):
 
 CONFIGS = [
     *[bad(f"C03 {field} {value!r}", {field: value}, says_of(field, value)) for field in SIZES for value in NO_SIZES],
-    *[bad(f"C13 {field} {value!r}", {field: value}, says_of(field, value)) for field in ("rms_norm_eps", "rope_theta") for value in NO_NUMBERS],
+    *[
+        bad(f"C13 {field} {value!r}", {field: value}, says_of(field, value))
+        for field in ("rms_norm_eps", "rope_theta")
+        for value in NO_NUMBERS
+    ],
     *[bad(f"a size that is missing: {field}", {field: ...}, f"{field}: is missing") for field in SIZES if field != "num_key_value_heads"],
     *[bad(f"a size of null: {field}", {field: None}, f"{field}: is missing") for field in SIZES if field != "num_key_value_heads"],
     file_is("C01 not JSON", b"hidden_size: 64", "byte 0"),
@@ -64,21 +75,34 @@ CONFIGS = [
     Case("C10 fewer layers than tensors", 78, ("model.layers.2", "no place"), edit_json(CONFIG, num_hidden_layers=2)),
     bad("C11 rope_theta twice, and different", {"rope_parameters": {"rope_type": "default", "rope_theta": 5}}, "rope_theta"),
     bad("C12 an unknown rope type", {"rope_scaling": {"rope_type": "spiral", "factor": 2}}, "rope_type", "spiral"),
-    bad("C12 an unknown field of rope_scaling", {"rope_scaling": {"rope_type": "linear", "factor": 2, "twist": 1}}, "rope_scaling", "twist"),
+    bad(
+        "C12 an unknown field of rope_scaling", {"rope_scaling": {"rope_type": "linear", "factor": 2, "twist": 1}}, "rope_scaling", "twist"
+    ),
     bad("C12 rope_scaling is text", {"rope_scaling": "linear"}, "rope_scaling"),
-    *[bad(f"C12 a {kind} factor of {factor!r}", {"rope_scaling": {"rope_type": kind, "factor": factor}}, "rope_scaling.factor")
-      for kind in ("linear", "dynamic", "yarn") for factor in (0, -1, 0.5, "2", True, 1e300)],
+    *[
+        bad(f"C12 a {kind} factor of {factor!r}", {"rope_scaling": {"rope_type": kind, "factor": factor}}, "rope_scaling.factor")
+        for kind in ("linear", "dynamic", "yarn")
+        for factor in (0, -1, 0.5, "2", True, 1e300)
+    ],
     bad("C12 linear without a factor", {"rope_scaling": {"rope_type": "linear"}}, "rope_scaling.factor: is missing"),
     bad("C12 llama3 without its fields", {"rope_scaling": {"rope_type": "llama3", "factor": 8}}, "low_freq_factor"),
-    bad("C12 longrope with too few factors", {"rope_scaling": {"rope_type": "longrope", "short_factor": [1], "long_factor": [1]}}, "short_factor"),
+    bad(
+        "C12 longrope with too few factors",
+        {"rope_scaling": {"rope_type": "longrope", "short_factor": [1], "long_factor": [1]}},
+        "short_factor",
+    ),
     bad("C12 no rotated dimension", {"partial_rotary_factor": 0.001}, "partial_rotary_factor"),
-    Case("C14 tied, but an lm_head that differs", 78, ("lm_head.weight", "tie_word_embeddings"), edit_json(CONFIG, tie_word_embeddings=True)),
+    Case(
+        "C14 tied, but an lm_head that differs", 78, ("lm_head.weight", "tie_word_embeddings"), edit_json(CONFIG, tie_word_embeddings=True)
+    ),
     bad("C14 tie_word_embeddings is text", {"tie_word_embeddings": "true"}, "tie_word_embeddings"),
     bad("C15 max_position 2^31", {"max_position_embeddings": 2**31}, "max_position_embeddings"),
     bad("C16 quantization_config", {"quantization_config": {"bits": 4}}, "quantization_config"),
     bad("C16 compression_config", {"compression_config": {}}, "compression_config"),
-    *[bad(f"C17 an EOS of {value!r}", {"eos_token_id": value}, "eos_token_id")
-      for value in (512, -1, "1", 1.0, True, [1, 512], [[1]], [None], 2**64, {})],
+    *[
+        bad(f"C17 an EOS of {value!r}", {"eos_token_id": value}, "eos_token_id")
+        for value in (512, -1, "1", 1.0, True, [1, 512], [[1]], [None], 2**64, {})
+    ],
     *[bad(f"C17 a BOS of {value!r}", {"bos_token_id": value}, "bos_token_id") for value in (512, -1, "1", 1.0, True, 2**64)],
     fine("C17 a list of EOS ids", {"eos_token_id": [1, 2]}),
     fine("C17 an EOS of null", {"eos_token_id": None}),
@@ -93,22 +117,34 @@ CONFIGS = [
     bad("experts", {"num_local_experts": 8}, "num_local_experts"),
     bad("experts, one", {"num_experts": 1}, "num_experts"),
     bad("a long value is cut", {"hidden_act": "r" * 100_000}, "hidden_act"),
-    Case("a config of 10^6 fields", 78, ("config.json",), write(CONFIG, b"{" + b",".join(b'"f%d":0' % i for i in range(10**6)) + b"}"), mib=512),
+    Case(
+        "a config of 10^6 fields",
+        78,
+        ("config.json",),
+        write(CONFIG, b"{" + b",".join(b'"f%d":0' % i for i in range(10**6)) + b"}"),
+        mib=512,
+    ),
 ]
 
 GENERATIONS = [
     file_is("C01 generation_config: not JSON", b"x", "byte 0", file=GENERATION),
     file_is("C01 generation_config: a list", b"[]", "not an object", file=GENERATION),
-    *[bad(f"C17 generation_config: an EOS of {value!r}", {"eos_token_id": value}, "eos_token_id", file=GENERATION) for value in (512, -1, "1", [1, 1.5])],
-    *[bad(f"generation_config: {field} {value!r}", {field: value}, rf"\b{field}: |byte \d+", file=GENERATION)
-      for field, values in {
-          "temperature": (-1, "1", True, Raw("NaN"), Raw("1e400")),
-          "top_p": (-0.1, 1.1, "1", True),
-          "top_k": (-1, 1.5, 2**31, "50"),
-          "min_p": (-0.1, 2, []),
-          "repetition_penalty": (0, -1, "1"),
-          "do_sample": (1, "true"),
-      }.items() for value in values],
+    *[
+        bad(f"C17 generation_config: an EOS of {value!r}", {"eos_token_id": value}, "eos_token_id", file=GENERATION)
+        for value in (512, -1, "1", [1, 1.5])
+    ],
+    *[
+        bad(f"generation_config: {field} {value!r}", {field: value}, rf"\b{field}: |byte \d+", file=GENERATION)
+        for field, values in {
+            "temperature": (-1, "1", True, Raw("NaN"), Raw("1e400")),
+            "top_p": (-0.1, 1.1, "1", True),
+            "top_k": (-1, 1.5, 2**31, "50"),
+            "min_p": (-0.1, 2, []),
+            "repetition_penalty": (0, -1, "1"),
+            "do_sample": (1, "true"),
+        }.items()
+        for value in values
+    ],
 ]
 
 CHAT = b'{"id":"chat","messages":[{"role":"user","content":"Hi"}],"max_tokens":2}\n'
@@ -124,12 +160,24 @@ def template(name, source, code, *words, seconds=5, mib=256, exit=65):
 
 TEMPLATES = [
     template("K14 a loop of 10^12", "{% for i in range(10**12) %}x{% endfor %}", "template_error"),
-    template("K14 loops inside each other", "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}", "template_error"),
+    template(
+        "K14 loops inside each other",
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}",
+        "template_error",
+    ),
     template("K14 a macro that calls itself", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "template_error"),
-    template("K14 text that doubles", "{% set ns = namespace(x='aa') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}", "template_error"),
+    template(
+        "K14 text that doubles",
+        "{% set ns = namespace(x='aa') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "template_error",
+    ),
     template("K14 'a' * 10^12", "{{ 'a' * 10**12 }}", "template_error"),
     template("K14 2 ** 10^9", "{{ 2 ** 10**9 }}", "template_error"),
-    template("K14 a list that doubles", "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}", "template_error"),
+    template(
+        "K14 a list that doubles",
+        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "template_error",
+    ),
     template("K14 a width of 10^12", "{{ '%1000000000000d' % 1 }}", "template_error"),
     template("K14 center(10^12)", "{{ 'a' | center(1000000000000) }}", "template_error"),
     template("K14 raise_exception", "{{ raise_exception('no') }}", "template_error"),
@@ -148,6 +196,8 @@ TEMPLATES = [
     bad("a BOS token that is a number", {"bos_token": 1}, "bos_token", file=TOKENIZER_CONFIG),
     file_is("tokenizer_config: not JSON", b"{", "byte 1", file=TOKENIZER_CONFIG),
     file_is("tokenizer_config: a list", b"[]", "object", file=TOKENIZER_CONFIG),
+    file_is("special_tokens_map: not JSON", b"x", "byte 0", file="special_tokens_map.json"),
+    file_is("special_tokens_map: a number", b'{"eos_token": 1}', "eos_token", file="special_tokens_map.json"),
     Case("a template that is not UTF-8", 78, ("chat_template.jinja", "UTF-8"), write("chat_template.jinja", b"{{ '\xff' }}"), input=CHAT),
 ]
 

@@ -35,11 +35,19 @@ def added(content, id=None, **flags):
 
 def long_text(name, text, **changes):
     """A megabyte of text must be encoded in time that grows with its length. It is too long for the model."""
+
     def line():
         return dumps({"id": "long", "prompt": text}) + b"\n"
 
-    return Case(name, 65, (), edit_json(FILE, **changes) if changes else None, input=line,
-                after=lambda folder: expect_record(folder, "context_length_exceeded"), seconds=2)
+    return Case(
+        name,
+        65,
+        (),
+        edit_json(FILE, **changes) if changes else None,
+        input=line,
+        after=lambda folder: expect_record(folder, "context_length_exceeded"),
+        seconds=2,
+    )
 
 
 def sparse(size):
@@ -55,8 +63,15 @@ def split(regex):
 
 
 def record_is(name, changes, text, code, *words, seconds=5):
-    return Case(name, 65, words, edit_json(FILE, **changes), input=dumps({"id": "x", "prompt": text}) + b"\n",
-                after=lambda folder: expect_record(folder, code), seconds=seconds)
+    return Case(
+        name,
+        65,
+        words,
+        edit_json(FILE, **changes),
+        input=dumps({"id": "x", "prompt": text}) + b"\n",
+        after=lambda folder: expect_record(folder, code),
+        seconds=seconds,
+    )
 
 
 UNIGRAM = {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["a", -1]], "byte_fallback": False}
@@ -95,16 +110,34 @@ CASES = [
     bad("K03 an unknown normalizer", {"normalizer": {"type": "BertNormalizer"}}, "normalizer", "BertNormalizer"),
     bad("K03 a normalizer without type", {"normalizer": {}}, "normalizer", "type"),
     bad("K03 a normalizer that is text", {"normalizer": "NFC"}, "normalizer must be an object"),
-    bad("K03 a normalizer inside a sequence", {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Nmt"}]}}, r"normalizer.normalizers\[0\]", "Nmt"),
-    bad("K03 a charsmap that is not base64", {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "!"}}, "precompiled_charsmap", "base64"),
+    bad(
+        "K03 a normalizer inside a sequence",
+        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Nmt"}]}},
+        r"normalizer.normalizers\[0\]",
+        "Nmt",
+    ),
+    bad(
+        "K03 a charsmap that is not base64",
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "!"}},
+        "precompiled_charsmap",
+        "base64",
+    ),
     bad("K03 a charsmap of 0 bytes", {"normalizer": {"type": "Precompiled", "precompiled_charsmap": ""}}, "precompiled_charsmap"),
-    bad("K03 a charsmap with a false size", {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}}, "precompiled_charsmap"),
+    bad(
+        "K03 a charsmap with a false size",
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}},
+        "precompiled_charsmap",
+    ),
     bad("K03 an unknown pre-tokenizer", {"pre_tokenizer": {"type": "BertPreTokenizer"}}, "pre_tokenizer", "BertPreTokenizer"),
     bad("K03 an unknown field of a pre-tokenizer", {"pre_tokenizer": {"type": "Whitespace", "zoom": 1}}, "pre_tokenizer", "zoom"),
     bad("K03 an unknown split behaviour", {"pre_tokenizer__pretokenizers__0__behavior": "Shredded"}, "behavior", "Shredded"),
     bad("K03 an unknown decoder", {"decoder": {"type": "CTC"}}, "decoder", "CTC"),
     bad("K03 an unknown post-processor", {"post_processor": {"type": "Zoom"}}, "post_processor", "Zoom"),
-    bad("K03 a post-processor with a negative id", {"post_processor__processors__1__special_tokens": {"<|begin|>": {"id": "x", "ids": [-1], "tokens": ["x"]}}}, "ids"),
+    bad(
+        "K03 a post-processor with a negative id",
+        {"post_processor__processors__1__special_tokens": {"<|begin|>": {"id": "x", "ids": [-1], "tokens": ["x"]}}},
+        "ids",
+    ),
     bad("K03 a post-processor with an unknown token", {"post_processor__processors__1__special_tokens": {}}, "special_tokens", "<|begin|>"),
     bad("K04 a merge outside the vocabulary", {"model__merges__0": "zzz qqq"}, r"merges\[0\]", "zzz", "vocabulary"),
     bad("K04 a merge with an escape sequence", {"model__merges__0": "\u001b[31m q"}, r"merges\[0\]", r"\\u001b"),
@@ -143,12 +176,33 @@ CASES = [
     bad("K08 a pattern of another kind", {"pre_tokenizer__pretokenizers__0__pattern": {"Glob": "*"}}, "pattern"),
     record_is("K08 a regex with nested quantifiers", split("(a+)+$"), "a" * 500 + "!", "internal_error"),
     record_is("K08 nested quantifiers, and a megabyte", split("(?:a*)*b"), "a" * MEGABYTE, "internal_error"),
-    record_is("a normalizer that multiplies the text", {"normalizer": {"type": "Sequence", "normalizers": [
-        {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000}] * 8}}, "a" * 100, "internal_error"),
-    bad("a post-processor that has the text twice", {"post_processor__processors__1__single": [{"Sequence": {"id": "A", "type_id": 0}}] * 2}, r"single\[1\]", "second time"),
-    bad("a post-processor of 100,000 tokens", {"post_processor__processors__1__single": [{"SpecialToken": {"id": "<|begin|>", "type_id": 0}}] * 100_000}, "single", "1024"),
-    Case("a decoder that multiplies the text", 65, (), edit_json(FILE, decoder={"type": "Sequence", "decoders": [
-        {"type": "Replace", "pattern": {"Regex": "."}, "content": "a" * 1000}] * 8}), after=lambda folder: expect_record(folder, "internal_error")),
+    record_is(
+        "a normalizer that multiplies the text",
+        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000}] * 8}},
+        "a" * 100,
+        "internal_error",
+    ),
+    bad(
+        "a post-processor that has the text twice",
+        {"post_processor__processors__1__single": [{"Sequence": {"id": "A", "type_id": 0}}] * 2},
+        r"single\[1\]",
+        "second time",
+    ),
+    bad(
+        "a post-processor of 100,000 tokens",
+        {"post_processor__processors__1__single": [{"SpecialToken": {"id": "<|begin|>", "type_id": 0}}] * 100_000},
+        "single",
+        "1024",
+    ),
+    Case(
+        "a decoder that multiplies the text",
+        65,
+        (),
+        edit_json(
+            FILE, decoder={"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"Regex": "."}, "content": "a" * 1000}] * 8}
+        ),
+        after=lambda folder: expect_record(folder, "internal_error"),
+    ),
     record_is("K08 a regex that tries every place", split("a*[bc]"), "a" * MEGABYTE, "context_length_exceeded"),
     long_text("K12 1 MB of a", "a" * MEGABYTE),
     long_text("K12 1 MB of ^", "^" * MEGABYTE),
@@ -163,5 +217,9 @@ CASES = [
     long_text("K12 1 MB of U+0000", "\0" * (MEGABYTE // 6)),
     long_text("K12 1 MB of <|", "<|" * (MEGABYTE // 2)),
     long_text("K12 1 MB of special tokens", "<|end|>" * (MEGABYTE // 7)),
-    long_text("K12 1 MB in one word", "a" * MEGABYTE, pre_tokenizer__pretokenizers=[{"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]),
+    long_text(
+        "K12 1 MB in one word",
+        "a" * MEGABYTE,
+        pre_tokenizer__pretokenizers=[{"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}],
+    ),
 ]

@@ -1,10 +1,10 @@
-"""safetensors files and their index: S and X of the list."""
+"""safetensors files: S of the list."""
 
 import json
 import os
 import struct
 
-from harness import Case, edit_json, replace, write
+from harness import Case, replace, write
 
 FILE, INDEX, SHARD = "model.safetensors", "model.safetensors.index.json", "model-00002-of-00002.safetensors"
 NORM, UP, INVERSE = "model.norm.weight", "model.layers.0.mlp.up_proj.weight", "model.layers.0.self_attn.rotary_emb.inv_freq"
@@ -129,7 +129,7 @@ def bad_norm(name, edit, *words):
     return Case(name, 78, names_norm(*words), edit)
 
 
-SAFETENSORS = [
+CASES = [
     bad("S01 0 bytes", raw(b""), "0 bytes"),
     bad("S02 7 bytes", raw(b"\2\0\0\0\0\0\0"), "7 bytes"),
     bad("S03 a header of length 0", raw(assemble(b"", b"")), "header length: 0"),
@@ -149,7 +149,7 @@ SAFETENSORS = [
     bad("S16 two tensors in one range", tensor(data_offsets=[0, 128]), "overlap"),
     bad_norm("S17 ranges that overlap", offsets(-2, -2), "data_offsets", "overlap"),
     bad("S18 a hole", text(lambda header: header, b"1234"), "4 bytes behind the last tensor"),
-    bad("S18 a hole in the middle", extra([1], more=b"1234", name="a") , ""),
+    bad("S18 a hole in the middle", extra([1], more=b"1234", name="a"), ""),
     bad("S19 the first tensor begins at 2", offsets(2, 2, "model.embed_tokens.weight"), "data_offsets"),
     bad("S20 bytes behind the last tensor", text(lambda header: header, b"x"), "1 bytes behind the last tensor"),
     bad("S21 one byte short", cut(-1), "data_offsets", "end of the file", "truncated"),
@@ -182,13 +182,23 @@ SAFETENSORS = [
     bad_norm("S39 a field too many", tensor(stride=[1]), "stride"),
     bad("S40 a field twice", swap(b'"dtype":', b'"dtype":"F32","dtype":'), "duplicate key"),
     bad("S41 a tensor twice", swap(b"{", b'{"model.norm.weight":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},'), "duplicate key"),
-    bad("S42 a tensor twice, the same", text(lambda header: header[:-1] + header[header.index(b',"model.norm.weight"'):]), "duplicate key"),
-    bad("S43 a tensor twice, once escaped", swap(b"{", b'{"model.norm.weigh\\u0074":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},'), "duplicate key"),
+    bad(
+        "S42 a tensor twice, the same", text(lambda header: header[:-1] + header[header.index(b',"model.norm.weight"') :]), "duplicate key"
+    ),
+    bad(
+        "S43 a tensor twice, once escaped",
+        swap(b"{", b'{"model.norm.weigh\\u0074":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},'),
+        "duplicate key",
+    ),
     bad("S44 __metadata__ twice", swap(b"{", b'{"__metadata__":{},"__metadata__":{},'), "duplicate key"),
     bad("S45 a number in __metadata__", swap(b"{", b'{"__metadata__":{"a":1},'), "__metadata__", '"a"'),
     bad("S45 an object in __metadata__", swap(b"{", b'{"__metadata__":{"a":{}},'), "__metadata__", '"a"'),
     bad("S46 a tensor named __metadata__", swap(b"model.norm.weight", b"__metadata__"), "__metadata__"),
-    bad_norm("S47 a tensor that is null", text(lambda header: header.replace(b'"model.norm.weight":{', b'"model.norm.weight":null,"x":{')), "not an object"),
+    bad_norm(
+        "S47 a tensor that is null",
+        text(lambda header: header.replace(b'"model.norm.weight":{', b'"model.norm.weight":null,"x":{')),
+        "not an object",
+    ),
     bad("S48 100,000 arrays inside each other", text(lambda header: b'{"a":' + b"[" * 100_000), 'tensor "a": is not an object'),
     bad("S49 a name with NUL", swap(b"model.norm.weight", b"model.\\u0000"), "NUL"),
     bad("S49 an empty name", swap(b"model.norm.weight", b""), "name is empty"),
@@ -209,7 +219,12 @@ SAFETENSORS = [
     bad("S60 a link out of the folder", instead(lambda path: path.symlink_to("/etc/passwd")), "leaves the model folder"),
     bad("S60 a link to nothing", instead(lambda path: path.symlink_to("gone")), "does not exist"),
     bad("S60 a link to itself", instead(lambda path: path.symlink_to("model.safetensors")), "symbolic links"),
-    Case("a tensor that is missing", 78, names_file("model.norm.weight", "lack"), text(lambda header: header.replace(b"model.norm.weight", b"a.rotary_emb.inv_freq"))),
+    Case(
+        "a tensor that is missing",
+        78,
+        names_file("model.norm.weight", "lack"),
+        text(lambda header: header.replace(b"model.norm.weight", b"a.rotary_emb.inv_freq")),
+    ),
     Case("a tensor too many", 78, names_file('tensor "surplus"', "no place"), extra([1], more=b"1234", name="surplus")),
     Case("no weights at all", 66, ("model.safetensors",), lambda folder: (folder / FILE).unlink()),
     bad_norm("a vector of another shape", tensor(shape=[8, 8]), "shape", r"\[64\]"),
@@ -220,67 +235,3 @@ SAFETENSORS = [
 def expect_record(folder, code):
     record = json.loads((folder / "out").read_bytes())
     assert record["error"]["code"] == code, record
-
-
-def index(**weight_map):
-    return edit_json(INDEX, **{"weight_map__" + key.replace("/", "__"): value for key, value in weight_map.items()})
-
-
-def place_norm(shard):
-    """The index says that model.norm.weight is in `shard`."""
-
-    def edit(folder):
-        content = json.loads((folder / INDEX).read_bytes())
-        content["weight_map"][NORM] = shard
-        replace(folder / INDEX, json.dumps(content).encode())
-
-    return edit
-
-
-def index_of(content):
-    return write(INDEX, content)
-
-
-def large_index(make):
-    return lambda folder: replace(folder / INDEX, make())
-
-
-def both(folder):
-    os.link(folder / SHARD, folder / FILE)
-
-
-def bad_index(name, edit, *words):
-    return Case(name, 78, words, edit, sharded=True)
-
-
-INDEX_FILES = [
-    bad_index("X01 a shard ../../x", place_norm("../../x"), r'"\.\./\.\./x"', "leaves the folder"),
-    bad_index("X02 an absolute path", place_norm("/etc/passwd"), '"/etc/passwd"', "absolute"),
-    bad_index("X03 a/../../b", place_norm("a/../../b"), r'"a/\.\./\.\./b"', "leaves the folder"),
-    bad_index("X04 a shard that is a link out", instead(lambda path: path.symlink_to("/etc/passwd"), SHARD), SHARD, "leaves the model folder"),
-    bad_index("X05 a shard that is missing", lambda folder: (folder / SHARD).unlink(), SHARD, "is missing"),
-    bad_index("X06 a tensor that is listed only", edit_json(INDEX, weight_map__ghost=SHARD), '"ghost"', "is not in"),
-    bad_index("X07 a tensor that is not listed", index_of(b'{"weight_map":{"model.norm.weight":"%s"}}' % SHARD.encode()), "tensor", "not listed"),
-    bad_index("X08 a tensor in another shard", place_norm("model-00001-of-00002.safetensors"), "model.norm.weight", "places it in"),
-    bad_index("X09 a shard that is a number", place_norm(1), "weight_map", "model.norm.weight", "not a string"),
-    bad_index("X09 a shard that is null", place_norm(None), "weight_map", "not a string"),
-    bad_index("X09 weight_map a list", index_of(b'{"weight_map":[]}'), "weight_map"),
-    bad_index("X09 no weight_map", index_of(b'{"metadata":{}}'), "weight_map", "missing"),
-    bad_index("X09 an empty weight_map", index_of(b'{"weight_map":{}}'), "weight_map", "empty"),
-    bad_index("X09 a list", index_of(b"[]"), INDEX, "not an object"),
-    bad_index("X09 not JSON", index_of(b"weight_map"), INDEX, "byte"),
-    bad_index("X09 0 bytes", index_of(b""), INDEX, "empty"),
-    bad_index("X09 a tensor twice", index_of(b'{"weight_map":{"a":"b","a":"b"}}'), "duplicate key"),
-    Case("X10 total_size lies", 0, model=edit_json(INDEX, metadata__total_size=1), sharded=True),
-    bad_index("X10 total_size is no size", edit_json(INDEX, metadata__total_size="big"), "metadata.total_size"),
-    bad_index("X11 an index and a single file", both, "both model.safetensors and"),
-    Case("X12 10^6 shards", 78, ("weight_map", "more than 1000 files"), large_index(
-        lambda: b'{"weight_map":{' + b",".join(b'"t%d":"s%d"' % (i, i) for i in range(10**6)) + b"}}"), sharded=True),
-    bad_index("X13 a shard's name with NUL", place_norm("a\0b"), r"a\\u0000b", "control character"),
-    bad_index("X13 an empty name", place_norm(""), '""', "empty"),
-    bad_index("X13 a name of 100,000 bytes", place_norm("a" * 100_000), "too long"),
-    Case("X14 an index of 200 MB", 78, ("weight_map",), large_index(
-        lambda: b'{"weight_map":{' + b" " * 200_000_000 + b"}}"), sharded=True, mib=512),
-    bad_index("a shard that is config.json", place_norm("config.json"), "config.json", "header length"),
-    bad_index("a shard that is a folder", lambda folder: (os.mkdir(folder / "a"), place_norm("a")(folder)), "model/a: ", "directory"),
-]

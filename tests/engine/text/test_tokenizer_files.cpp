@@ -230,7 +230,7 @@ TEST_CASE("templates are checked") {
   CHECK(complaint_about("/post_processor", processor) == "accepted");
   Json twice = {{"type", "Sequence"}, {"processors", {processor, processor}}};
   CHECK_THAT(complaint_about("/post_processor", twice),
-             ContainsSubstring("processors[1] (TemplateProcessing) follows another"));
+             ContainsSubstring("processors[1] (\"TemplateProcessing\") follows another"));
   Json missing = processor;
   missing["special_tokens"] = Json::object();
   CHECK_THAT(complaint_about("/post_processor", missing), ContainsSubstring("special_tokens has no \"<s>\""));
