@@ -161,6 +161,7 @@ PROMPTS = [
     bare("J40 an id", None, id="twice"),
     bare("J40 the id again", "duplicate_id", "twice", id="twice"),
     Line("J38 a key twice", b'{"prompt":"a","prompt":"a"}', "invalid_json", ("duplicate key", "prompt")),
+    Line("a line that mimics the parser's words", b'{"prompt":"a\'; expected \xb2', "invalid_json", (r"byte \d+",)),
     Line("J43 a comment", b'// {"prompt":"a"}', "invalid_json"),
     Line("J08 an overlong NUL", b'{"prompt":"\xc0\x80"}', "invalid_json", (r"byte \d+",)),
     Line("J07 a bad byte", b'{"prompt":"\xff"}', "invalid_json", (r"byte \d+", "UTF-8")),
