@@ -42,7 +42,7 @@ void check_prepared(const PreparedRequest& prepared, const PrepareOptions& optio
     require(!sequence.prompt.empty() && sequence.stop.max_tokens >= 0, "a sequence has something to run");
     const auto most = static_cast<int64_t>(sequence.prompt.size()) + sequence.stop.max_tokens;
     require(most <= options.max_context, "a sequence fits the context");
-    require(sequence.score_from < static_cast<int32_t>(sequence.prompt.size()), "scores are of tokens there are");
+    require(sequence.score_from <= static_cast<int32_t>(sequence.prompt.size()), "scores are of tokens there are");
     for (int32_t id : sequence.prompt) require(id >= 0 && id < options.vocab, "ids are ids");
   }
 }
