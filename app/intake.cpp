@@ -32,7 +32,8 @@ RecordError duplicate(const std::variant<Request, RecordError>& parsed, const st
     error.batch_line = std::get<RecordError>(parsed).batch_line;
   }
   error.code = "duplicate_id";
-  error.message = "line " + std::to_string(line) + ": the id " + quote(id) + " has been used in line " + std::to_string(first_line);
+  error.message =
+      "line " + std::to_string(line) + ": the id " + quote(id) + " has been used in line " + std::to_string(first_line);
   error.param = error.batch_line ? "custom_id" : "id";
   error.duplicate_of = line_id(first_line);
   return error;

@@ -103,7 +103,8 @@ class RopeReader {
         break;
     }
     if (!(rope_.attention_factor >= kLeast && rope_.attention_factor <= kMost))
-      block_.refuse("attention_factor", "comes to " + std::to_string(rope_.attention_factor) + ", not a positive number");
+      block_.refuse("attention_factor",
+                    "comes to " + std::to_string(rope_.attention_factor) + ", not a positive number");
     return rope_;
   }
 

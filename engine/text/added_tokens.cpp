@@ -34,7 +34,8 @@ void AddedTokens::add(const Node& node, const Vocabulary& vocabulary, const Norm
       .special = node.at("special").boolean(),
   };
   if (token.content.empty()) node.fail("has an empty content");
-  if (!by_content_.emplace(token.content, token.id).second) node.fail("adds " + quote(token.content) + " a second time");
+  if (!by_content_.emplace(token.content, token.id).second)
+    node.fail("adds " + quote(token.content) + " a second time");
   token.pattern = token.normalized && normalizer ? normalizer->normalized(token.content) : token.content;
 
   // The tokenizers library ignores the id in the file and numbers new tokens itself, behind the vocabulary. Where

@@ -84,7 +84,8 @@ void ByteFallbackStage::finish() {
 }
 
 void ReplaceStage::token(std::string_view text) {
-  constexpr size_t kMostBytes = 64 << 20;  // of a token, or of a fused text: replacements in a row could fill any memory
+  constexpr size_t kMostBytes =
+      64 << 20;  // of a token, or of a fused text: replacements in a row could fill any memory
   std::string replaced;
   pattern_->for_each_span(text, [&](size_t begin, size_t end, bool matched) {
     if (replaced.size() + content_.size() > kMostBytes)

@@ -28,7 +28,7 @@ class Rewrite {
 
   void keep(size_t bytes);                            // the next bytes of the source, unchanged
   void replace(size_t bytes, std::string_view with);  // Errors: Error(bad_model) past most_bytes
-  void commit();  // the whole source must have been consumed
+  void commit();                                      // the whole source must have been consumed
 
  private:
   struct Step {

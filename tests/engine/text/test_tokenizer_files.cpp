@@ -96,7 +96,8 @@ TEST_CASE("replacements in a row must not fill the memory") {
   Json grow = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(1000, 'a')}};
   Json file = small_file();
   file["normalizer"] = {{"type", "Sequence"}, {"normalizers", Json::array_t(20, grow)}};
-  CHECK_THROWS_WITH(Tokenizer(file.dump(), "t").encode("aaaa", false), ContainsSubstring("normalizer: makes more than"));
+  CHECK_THROWS_WITH(Tokenizer(file.dump(), "t").encode("aaaa", false),
+                    ContainsSubstring("normalizer: makes more than"));
   file["normalizer"] = nullptr;
   file["decoder"] = {{"type", "Sequence"}, {"decoders", Json::array_t(20, grow)}};
   CHECK_THROWS_WITH(Tokenizer(file.dump(), "t").decode(std::vector<int32_t>{0}, false),
