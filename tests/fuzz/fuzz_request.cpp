@@ -41,7 +41,8 @@ void check_prepared(const PreparedRequest& prepared, const PrepareOptions& optio
   for (const SequenceInput& sequence : prepared.sequences) {
     require(!sequence.prompt.empty() && sequence.stop.max_tokens >= 0, "a sequence has something to run");
     const auto most = static_cast<int64_t>(sequence.prompt.size()) + sequence.stop.max_tokens;
-    require(most <= options.max_context, "a sequence fits the context");
+    const bool last_is_not_fed = sequence.stop.max_tokens == 0;  // it is only scored
+    require(most <= options.max_context + last_is_not_fed, "a sequence fits the context");
     require(sequence.score_from <= static_cast<int32_t>(sequence.prompt.size()), "scores are of tokens there are");
     for (int32_t id : sequence.prompt) require(id >= 0 && id < options.vocab, "ids are ids");
   }
