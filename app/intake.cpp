@@ -11,8 +11,8 @@ RecordError too_long(const InputLine& line, const ParseLimits& limits) {
   error.line = line.number;
   error.id = "line-" + std::to_string(line.number);
   error.code = "line_too_long";
-  error.message = "the line has " + std::to_string(line.bytes) + " bytes; at most " +
-                  std::to_string(limits.max_line_bytes) + " are read";
+  error.message = "line " + std::to_string(line.number) + ": the line has " + std::to_string(line.bytes) +
+                  " bytes; at most " + std::to_string(limits.max_line_bytes) + " are read";
   return error;
 }
 
@@ -29,7 +29,8 @@ RecordError duplicate(const std::variant<Request, RecordError>& parsed, const st
     error.batch_line = std::get<RecordError>(parsed).batch_line;
   }
   error.code = "duplicate_id";
-  error.message = "the id " + quote(id) + " has been used in line " + std::to_string(first_line);
+  error.message =
+      "line " + std::to_string(line) + ": the id " + quote(id) + " has been used in line " + std::to_string(first_line);
   error.param = error.batch_line ? "custom_id" : "id";
   error.duplicate_of = line_id(first_line);
   return error;

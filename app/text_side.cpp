@@ -17,7 +17,7 @@ RecordError internal_error(const Request& request, const char* what) {
   error.batch_line = request.kind == RequestKind::batch_chat || request.kind == RequestKind::batch_completion;
   error.status = 500;
   error.code = "internal_error";
-  error.message = what;
+  error.message = "line " + std::to_string(request.line) + ": " + what;
   return error;
 }
 

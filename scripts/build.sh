@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Builds Penstock into build/<preset>/penstock, with CUDA where there is a toolkit.
-#   scripts/build.sh [release|asan|tsan] [--all-archs] [target…]      (default: release, everything)
+#   scripts/build.sh [release|asan|tsan|fuzz] [--all-archs] [target…]      (default: release, everything)
 # --all-archs: kernels for every GPU from sm_80 on, and PTX of sm_90 for those to come; else for Hopper, for Ampere and
-# Ada by their common kernels, and for the GPUs of this machine.
+# Ada by their common kernels, and for the GPUs of this machine. fuzz: clang's, tests/fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=release
-case ${1:-} in release|asan|tsan) preset=$1; shift ;; esac
+case ${1:-} in release|asan|tsan|fuzz) preset=$1; shift ;; esac
 archs='80-real;90a-real'
 if [ "${1:-}" = --all-archs ]; then
   archs='80-real;86-real;89-real;90a-real;100-real;120-real;90-virtual'
@@ -22,6 +22,7 @@ flags=(-DCMAKE_BUILD_TYPE=Release)
 case $preset in
   asan) flags+=(-DPENSTOCK_SANITIZE=address) ;;
   tsan) flags+=(-DPENSTOCK_SANITIZE=thread) ;;
+  fuzz) flags+=(-DPENSTOCK_SANITIZE=fuzz -DCMAKE_CXX_COMPILER=clang++-16) ;;
 esac
 command -v nvcc > /dev/null || [ ! -x /usr/local/cuda/bin/nvcc ] || export PATH=$PATH:/usr/local/cuda/bin
 command -v ninja > /dev/null && flags+=(-G Ninja)

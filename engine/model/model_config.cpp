@@ -156,13 +156,14 @@ GenerationDefaults parse_generation_defaults(std::string_view generation_text, c
     return value;
   };
   defaults.temperature = fields.number("temperature");
-  if (defaults.temperature && !(*defaults.temperature >= 0)) fields.refuse("temperature", "is below 0");
+  if (defaults.temperature && !(*defaults.temperature >= 0 && *defaults.temperature <= 100))
+    fields.refuse("temperature", "is not between 0 and 100");
   defaults.top_p = share("top_p");
   defaults.min_p = share("min_p");
   defaults.top_k = fields.integer("top_k", 0, INT32_MAX);
   defaults.repetition_penalty = fields.number("repetition_penalty");
-  if (defaults.repetition_penalty && !(*defaults.repetition_penalty > 0))
-    fields.refuse("repetition_penalty", "is not above 0");
+  if (defaults.repetition_penalty && !(*defaults.repetition_penalty > 0 && *defaults.repetition_penalty <= 10))
+    fields.refuse("repetition_penalty", "is not above 0 and at most 10");
   // transformers takes an absent do_sample for false; here only an explicit one counts (design.md §7).
   defaults.do_sample = fields.boolean("do_sample").value_or(true);
   return defaults;

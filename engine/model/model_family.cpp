@@ -121,12 +121,13 @@ void read_windows(const Family& family, const JsonFields& fields, ModelConfig& c
 float soft_cap(const JsonFields& fields, const char* name) {
   auto cap = fields.number(name);
   if (cap && !(*cap > 0)) fields.refuse(name, "is not above 0");
+  if (cap && *cap > 1e6) fields.refuse(name, "is above 1e6");
   return static_cast<float>(cap.value_or(0));
 }
 
 void apply_gemma(const JsonFields& fields, ModelConfig& config) {
   auto scalar = fields.number("query_pre_attn_scalar").value_or(256);
-  if (!(scalar > 0)) fields.refuse("query_pre_attn_scalar", "is not above 0");
+  if (!(scalar >= 1e-6 && scalar <= 1e9)) fields.refuse("query_pre_attn_scalar", "is not between 1e-6 and 1e9");
   if (fields.boolean("use_bidirectional_attention").value_or(false))
     fields.refuse("use_bidirectional_attention", "true is not supported");
   config.attention_scale = static_cast<float>(1 / std::sqrt(scalar));

@@ -32,11 +32,21 @@ const Type kTypes[] = {
 };
 const Names kFieldsOfAll = {"type", "rope_type", "rope_theta", "partial_rotary_factor"};
 
+// Far outside what models have, and far inside what f32 arithmetic can carry.
+constexpr double kLeast = 1e-9, kMost = 1e12;
+
 double positive(const JsonFields& fields, const char* name) {
   auto value = fields.number(name);
   if (!value) fields.refuse(name, "is missing");
   if (!(*value > 0)) fields.refuse(name, "is not above 0");
+  if (*value < kLeast || *value > kMost) fields.refuse(name, "is not between 1e-9 and 1e12");
   return *value;
+}
+
+std::optional<double> read_theta(const JsonFields& fields, const char* name) {
+  auto theta = fields.number(name);
+  if (theta && !(*theta > 1 && *theta <= kMost)) fields.refuse(name, "is not between 1 and 1e12");
+  return theta;
 }
 
 std::optional<double> optional_positive(const JsonFields& fields, const char* name) {
@@ -69,7 +79,7 @@ class RopeReader {
       : config_(config), block_(block), type_(read_type(block)), model_(model) {
     check_fields(block_, type_);
     rope_.scaling = type_.scaling;
-    rope_.theta = optional_positive(block_, "rope_theta").value_or(theta);
+    rope_.theta = read_theta(block_, "rope_theta").value_or(theta);
     rope_.rotary_share = optional_positive(block_, "partial_rotary_factor").value_or(rotary_share);
     if (rope_.rotary_share > 1) block_.refuse("partial_rotary_factor", "is above 1");
   }
@@ -77,6 +87,7 @@ class RopeReader {
   RopeConfig read() {
     switch (type_.scaling) {
       case Scaling::none:
+        if (block_.find("factor")) factor();  // dynamic: unused within the original length, but no nonsense either
         break;
       case Scaling::linear:
         rope_.factor = factor();
@@ -91,15 +102,19 @@ class RopeReader {
         read_longrope();
         break;
     }
+    if (!(rope_.attention_factor >= kLeast && rope_.attention_factor <= kMost))
+      block_.refuse("attention_factor",
+                    "comes to " + std::to_string(rope_.attention_factor) + ", not a positive number");
     return rope_;
   }
 
   // Tokens of a sequence that the table is made for.
   int64_t max_positions() const {
     if (type_.name == std::string("dynamic")) return std::min(model_.max_positions, original());
-    if (type_.scaling == Scaling::yarn)
-      return std::max(model_.max_positions, static_cast<int64_t>(rope_.factor * static_cast<double>(original())));
-    return model_.max_positions;
+    if (type_.scaling != Scaling::yarn) return model_.max_positions;
+    const double stretched = rope_.factor * static_cast<double>(original());
+    if (stretched > 1 << 30) block_.refuse("factor", "makes a context of more than 2^30 tokens");
+    return std::max(model_.max_positions, static_cast<int64_t>(stretched));
   }
 
  private:
@@ -121,7 +136,7 @@ class RopeReader {
     rope_.factor = factor();
     rope_.low_freq_factor = positive(block_, "low_freq_factor");
     rope_.high_freq_factor = positive(block_, "high_freq_factor");
-    if (!(rope_.high_freq_factor > rope_.low_freq_factor))
+    if (!(static_cast<float>(rope_.high_freq_factor) > static_cast<float>(rope_.low_freq_factor)))
       block_.refuse("high_freq_factor", "is not above low_freq_factor");
     rope_.original_max_positions = original();
   }
@@ -166,7 +181,7 @@ class RopeReader {
       block_.refuse(name, "is not a list of " + std::to_string(wanted) + " numbers, half of the rotated dimensions");
     std::vector<double> factors;
     for (const Json& value : *list) {
-      if (!value.is_number() || !(value.get<double>() > 0))
+      if (!value.is_number() || !(value.get<double>() >= kLeast && value.get<double>() <= kMost))
         block_.refuse(name, "holds something else than numbers above 0");
       factors.push_back(value.get<double>());
     }
@@ -186,11 +201,18 @@ void read_nested(const JsonFields& fields, const JsonFields& blocks, double thet
     if (name != "full_attention" && name != "sliding_attention")
       blocks.refuse(quote(name), "is not a type of layer that is supported");
   if (!blocks.find("full_attention")) blocks.refuse("full_attention", "is missing");
-  const JsonFields global = blocks.object("full_attention");
-  config.rope = RopeReader(fields, global, theta, 1, config).read();
-  if (!blocks.find("sliding_attention")) return;
-  const JsonFields local = blocks.object("sliding_attention");
-  config.local_rope = RopeReader(fields, local, RopeConfig().theta, 1, config).read();
+  auto read = [&](const char* name, double usual_theta) {
+    const JsonFields block = blocks.object(name);
+    RopeReader reader(fields, block, usual_theta, 1, config);
+    RopeConfig rope = reader.read();
+    if (reader.max_positions() != config.max_positions)
+      block.refuse("rope_type", "changes the length of the context, which is not supported for one type of layer");
+    return rope;
+  };
+  config.rope = read("full_attention", theta);
+  if (blocks.find("sliding_attention")) config.local_rope = read("sliding_attention", RopeConfig().theta);
+  if (config.rope.rotary_share != config.local_rope.rotary_share)
+    blocks.refuse("partial_rotary_factor", "differs between the types of layers");
 }
 
 bool has_local_layers(const ModelConfig& config) {
@@ -201,12 +223,12 @@ bool has_local_layers(const ModelConfig& config) {
 }  // namespace
 
 void read_rope(const JsonFields& fields, double theta, ModelConfig& config) {
-  const auto outer_theta = optional_positive(fields, "rope_theta");
+  const auto outer_theta = read_theta(fields, "rope_theta");
   const double rotary_share = optional_positive(fields, "partial_rotary_factor").value_or(1);
   if (rotary_share > 1) fields.refuse("partial_rotary_factor", "is above 1");
   config.rope.theta = outer_theta.value_or(theta);
   config.rope.rotary_share = rotary_share;
-  config.local_rope.theta = optional_positive(fields, "rope_local_base_freq").value_or(RopeConfig().theta);
+  config.local_rope.theta = read_theta(fields, "rope_local_base_freq").value_or(RopeConfig().theta);
 
   bool has_block = false;
   int64_t max_positions = config.max_positions;
@@ -218,7 +240,7 @@ void read_rope(const JsonFields& fields, double theta, ModelConfig& config) {
       has_block = true;
       continue;
     }
-    auto inner_theta = optional_positive(block, "rope_theta");
+    auto inner_theta = read_theta(block, "rope_theta");
     if (outer_theta && inner_theta && *outer_theta != *inner_theta)
       fields.refuse(name, "its rope_theta differs from the other rope_theta");
     RopeReader reader(fields, block, config.rope.theta, rotary_share, config);
@@ -229,7 +251,10 @@ void read_rope(const JsonFields& fields, double theta, ModelConfig& config) {
     has_block = true;
   }
   config.max_positions = max_positions;
-  if (has_local_layers(config) && config.rope.scaling == Scaling::longrope)
+  if (rotary_dim(config.rope, config.head_dim) < 2)
+    fields.refuse("partial_rotary_factor", "leaves nothing of a head to rotate");
+  const bool has_longrope = config.rope.scaling == Scaling::longrope || config.local_rope.scaling == Scaling::longrope;
+  if (has_local_layers(config) && has_longrope)
     fields.refuse("rope_scaling", "longrope is not supported with layers that have a RoPE of their own");
 }
 

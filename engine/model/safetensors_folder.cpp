@@ -83,7 +83,7 @@ void SafetensorsFolder::open_shards(const FolderRoot& root, const FolderFile& in
 }
 
 std::string SafetensorsFolder::place(const TensorInfo& tensor) const {
-  return files_[tensor.file].path + ": tensor " + tensor.name;
+  return files_[tensor.file].path + ": tensor " + quote(tensor.name);
 }
 
 const TensorInfo* SafetensorsFolder::find(std::string_view name) const {

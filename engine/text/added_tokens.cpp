@@ -13,9 +13,9 @@ AddedTokens::AddedTokens(const std::optional<Node>& list, const Vocabulary& voca
   std::unordered_set<std::string_view> patterns;
   for (const AddedToken& token : tokens_) {
     (token.normalized ? normalized : source).push_back(&token);
-    if (token.pattern.empty()) list->fail("holds \"" + token.content + "\", which the normalizer makes empty");
+    if (token.pattern.empty()) list->fail("holds " + quote(token.content) + ", which the normalizer makes empty");
     if (token.normalized && !patterns.insert(token.pattern).second)
-      list->fail("holds two tokens that the normalizer makes \"" + token.pattern + "\"");
+      list->fail("holds two tokens that the normalizer makes " + quote(token.pattern));
   }
   in_source_.emplace(std::move(source));
   in_normalized_.emplace(std::move(normalized));
@@ -34,7 +34,8 @@ void AddedTokens::add(const Node& node, const Vocabulary& vocabulary, const Norm
       .special = node.at("special").boolean(),
   };
   if (token.content.empty()) node.fail("has an empty content");
-  if (!by_content_.emplace(token.content, token.id).second) node.fail("adds \"" + token.content + "\" a second time");
+  if (!by_content_.emplace(token.content, token.id).second)
+    node.fail("adds " + quote(token.content) + " a second time");
   token.pattern = token.normalized && normalizer ? normalizer->normalized(token.content) : token.content;
 
   // The tokenizers library ignores the id in the file and numbers new tokens itself, behind the vocabulary. Where
@@ -43,11 +44,11 @@ void AddedTokens::add(const Node& node, const Vocabulary& vocabulary, const Norm
   int64_t id = vocabulary.id(token.content)
                    .value_or(static_cast<int32_t>(std::max<int64_t>(count, static_cast<int64_t>(largest_id_) + 1)));
   if (token.id != id)
-    node.fail("gives \"" + token.content + "\" the id " + std::to_string(token.id) +
+    node.fail("gives " + quote(token.content) + " the id " + std::to_string(token.id) +
               ", but the vocabulary's contents make it " + std::to_string(id));
   auto spelled = vocabulary.spelling(token.id);
   if ((spelled && *spelled != token.content) || !by_id_.emplace(token.id, tokens_.size()).second)
-    node.fail("gives \"" + token.content + "\" the id " + std::to_string(token.id) + ", which another token has");
+    node.fail("gives " + quote(token.content) + " the id " + std::to_string(token.id) + ", which another token has");
   largest_id_ = std::max(largest_id_, token.id);
   if (token.special) specials_.insert(token.content);
   tokens_.push_back(std::move(token));

@@ -58,7 +58,7 @@ void BpeModel::read_merges(const Node& merges) {
 void BpeModel::add_merge(const Node& merges, std::string_view left, std::string_view right, uint32_t rank) {
   auto need = [&](std::string_view spelling) {
     auto id = vocabulary_.id(spelling);
-    if (!id) merges.element(rank).fail("needs \"" + std::string(spelling) + "\", which is not in the vocabulary");
+    if (!id) merges.element(rank).fail("needs " + quote(spelling) + ", which is not in the vocabulary");
     return *id;
   };
   if (right.starts_with(kSpaceMark) && !left.ends_with(kSpaceMark)) words_begin_at_marks_ = false;

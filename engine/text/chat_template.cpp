@@ -4,11 +4,18 @@
 
 #include "engine/text/template_eval.h"
 #include "engine/text/template_parser.h"
+#include "engine/text/unicode.h"
+#include "kernels/error.h"
 
 namespace penstock {
 
 struct ChatTemplate::Impl {
-  Impl(std::string_view text, const std::string& name) : source(text, name), parsed(jinja::Parser(source).parse()) {}
+  Impl(std::string_view text, const std::string& name)
+      : source(checked(text, name), name), parsed(jinja::Parser(source).parse()) {}
+  static std::string_view checked(std::string_view text, const std::string& name) {
+    if (!text::is_utf8(text)) throw Error(ExitCode::bad_model, name + ": is not UTF-8");
+    return text;
+  }
   jinja::Source source;
   jinja::Template parsed;
 };

@@ -2,6 +2,7 @@
 
 #include "engine/text/byte_alphabet.h"
 #include "engine/text/unicode.h"
+#include "kernels/error.h"
 
 namespace penstock::text {
 namespace {
@@ -83,8 +84,12 @@ void ByteFallbackStage::finish() {
 }
 
 void ReplaceStage::token(std::string_view text) {
+  constexpr size_t kMostBytes =
+      64 << 20;  // of a token, or of a fused text: replacements in a row could fill any memory
   std::string replaced;
   pattern_->for_each_span(text, [&](size_t begin, size_t end, bool matched) {
+    if (replaced.size() + content_.size() > kMostBytes)
+      throw Error(ExitCode::bad_model, "tokenizer.json: decoder: Replace makes more than 64 MiB of a token");
     replaced += matched ? std::string_view(content_) : text.substr(begin, end - begin);
   });
   next_.chunk(replaced, true);

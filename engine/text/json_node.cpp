@@ -12,7 +12,7 @@ void Node::expect_object() const {
 
 Node Node::at(const char* key) const {
   auto found = find(key);
-  if (!found) fail(std::string("has no \"") + key + "\"");
+  if (!found) fail("has no " + quote(key));
   return *found;
 }
 
@@ -34,7 +34,7 @@ void Node::only(std::initializer_list<std::string_view> known) const {
   expect_object();
   for (const auto& [key, value] : value_->items())
     if (!value.is_null() && std::find(known.begin(), known.end(), key) == known.end())
-      fail("has the unknown field \"" + key + "\"");
+      fail("has the unknown field " + quote(key));
 }
 
 std::string Node::string() const {

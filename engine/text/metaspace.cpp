@@ -18,7 +18,7 @@ MetaspaceRule read_metaspace(const Node& node) {
     else if (name == "first")
       rule.prepend = MetaspaceRule::Prepend::first;
     else if (name != "always")
-      scheme->fail("is the unknown scheme " + name);
+      scheme->fail("is the unknown scheme " + quote(name));
   }
   // Older files have only this field.
   if (!node.boolean_or("add_prefix_space", true)) {

@@ -145,7 +145,7 @@ std::unique_ptr<const Normalizer> read_normalizer(const Node& node) {
     node.only({"type", "precompiled_charsmap"});
     return make_precompiled_normalizer(node.at("precompiled_charsmap"));
   }
-  node.fail("is of type " + type + ", which is not supported");
+  node.fail("is of type " + quote(type) + ", which is not supported");
 }
 
 }  // namespace penstock::text

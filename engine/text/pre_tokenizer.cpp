@@ -127,7 +127,7 @@ class Reader {
   std::unique_ptr<const PreTokenizer> component(const Node& node) {
     std::string type = node.type();
     if (saw_byte_level_)
-      node.fail("(" + type + ") comes after ByteLevel; only ByteLevel as the last pre-tokenizer is supported");
+      node.fail("(" + quote(type) + ") comes after ByteLevel; only ByteLevel as the last pre-tokenizer is supported");
     if (type == "Sequence") return sequence(node);
     if (type == "ByteLevel") {
       node.only({"type", "add_prefix_space", "trim_offsets", "use_regex"});
@@ -154,7 +154,7 @@ class Reader {
       node.only({"type"});
       return std::make_unique<CharacterSplit>(is_space, SplitBehavior::removed);
     }
-    node.fail("is of type " + type + ", which is not supported");
+    node.fail("is of type " + quote(type) + ", which is not supported");
   }
 
   std::unique_ptr<const PreTokenizer> sequence(const Node& node) {

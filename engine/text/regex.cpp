@@ -71,7 +71,7 @@ Regex::Regex(const Node& pattern) : place_(pattern.place()) {
   size_t offset = 0;
   code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(), options, &error, &offset,
                             context.get()));
-  if (!code_) pattern.fail("regex " + source + ": " + message_of(error) + " at byte " + std::to_string(offset));
+  if (!code_) pattern.fail("regex " + quote(source) + ": " + message_of(error) + " at byte " + std::to_string(offset));
   pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);  // where it is not available, pcre2_match interprets
 }
 

@@ -36,7 +36,7 @@ class Translator {
 
  private:
   [[noreturn]] void refuse(const std::string& what) const {
-    node_.fail("regex at byte " + std::to_string(at_) + ": " + what + " is not supported, in " + std::string(pattern_));
+    node_.fail("regex at byte " + std::to_string(at_) + ": " + what + " is not supported, in " + quote(pattern_));
   }
   bool next_is(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
   void copy(size_t count) {

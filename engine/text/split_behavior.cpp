@@ -9,7 +9,7 @@ SplitBehavior read_split_behavior(const Node& node) {
   if (name == "MergedWithPrevious") return SplitBehavior::merged_with_previous;
   if (name == "MergedWithNext") return SplitBehavior::merged_with_next;
   if (name == "Contiguous") return SplitBehavior::contiguous;
-  node.fail("is the unknown behavior " + name);
+  node.fail("is the unknown behavior " + quote(name));
 }
 
 // Whether the next span extends the pending piece.

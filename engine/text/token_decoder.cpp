@@ -54,7 +54,7 @@ void TokenDecoder::read(const Node& node) {
   } else if (type == "Strip") {
     stages_.push_back(strip_maker(node));
   } else {
-    node.fail("is of type " + type + ", which is not supported");
+    node.fail("is of type " + quote(type) + ", which is not supported");
   }
 }
 

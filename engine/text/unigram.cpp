@@ -44,7 +44,7 @@ Json vocabulary_object(const Node& pieces) {
     if (!piece.is_array() || piece.size() != 2 || !piece[0].is_string() || !piece[1].is_number())
       pieces.element(i).fail("must be a piece and its score");
     if (!object.emplace(piece[0].get<std::string>(), i).second)
-      pieces.element(i).fail("is the second \"" + piece[0].get<std::string>() + "\"");
+      pieces.element(i).fail("is the second " + quote(piece[0].get_ref<const std::string&>()));
   }
   return object;
 }
@@ -151,7 +151,7 @@ class UnigramModel::UnigramSession : public SubwordModel::Session {
         ids.push_back(*model_.unknown_id_);
       } else {
         throw Error(ExitCode::bad_model,
-                    "the tokenizer has no piece for \"" + std::string(piece) + "\", and names no unknown token");
+                    "the tokenizer has no piece for " + quote(piece) + ", and names no unknown token");
       }
     }
   }

@@ -38,7 +38,7 @@ Vocabulary::Vocabulary(const Node& object) {
   table_.reserve(object.json().size());
   for (const auto& [spelling, id] : object.json().items()) {
     if (!id.is_number_unsigned() || id.get<uint64_t>() > INT32_MAX)
-      object.fail("gives \"" + spelling + "\" an id that is not an integer from 0 to 2147483647");
+      object.fail("gives " + quote(spelling) + " an id that is not an integer from 0 to 2147483647");
     size_t begin = bytes_.size();
     bytes_ += spelling;
     Entry entry{id.get<int32_t>(), {bytes_.data() + begin, spelling.size()}};
@@ -49,8 +49,8 @@ Vocabulary::Vocabulary(const Node& object) {
   auto twice =
       std::adjacent_find(by_id_.begin(), by_id_.end(), [](const Entry& a, const Entry& b) { return a.id == b.id; });
   if (twice != by_id_.end())
-    object.fail("gives the id " + std::to_string(twice->id) + " to both \"" + std::string(twice->spelling) +
-                "\" and \"" + std::string(twice[1].spelling) + "\"");
+    object.fail("gives the id " + std::to_string(twice->id) + " to both " + quote(twice->spelling) + " and " +
+                quote(twice[1].spelling));
 }
 
 std::optional<std::string_view> Vocabulary::spelling(int32_t id) const {

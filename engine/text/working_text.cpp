@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "kernels/error.h"
+
 namespace penstock::text {
 
 void Rewrite::keep(size_t bytes) {
@@ -13,6 +15,9 @@ void Rewrite::keep(size_t bytes) {
 }
 
 void Rewrite::replace(size_t bytes, std::string_view with) {
+  if (output_.size() + with.size() > text_.most_bytes)
+    throw Error(ExitCode::bad_model, "tokenizer.json: normalizer: makes more than " + std::to_string(text_.most_bytes) +
+                                         " bytes of a text, over 16 times its size");
   output_ += with;
   consumed_ += bytes;
   record(false);

@@ -16,6 +16,8 @@ struct WorkingText {
   std::vector<Range> literal;  // ascending, disjoint
   bool starts_text;            // nothing stands before it in the text being encoded
   std::string storage;
+  // Normalizers may rewrite, not multiply: a few replacements in a row could fill any memory. NFKD needs a factor 11.
+  size_t most_bytes = 16 * bytes.size() + (64 << 10);
 };
 
 // One pass over a WorkingText that builds its replacement. A literal range that ends inside replaced text grows to
@@ -24,9 +26,9 @@ class Rewrite {
  public:
   explicit Rewrite(WorkingText& text) : text_(text) {}
 
-  void keep(size_t bytes);  // the next bytes of the source, unchanged
-  void replace(size_t bytes, std::string_view with);
-  void commit();  // the whole source must have been consumed
+  void keep(size_t bytes);                            // the next bytes of the source, unchanged
+  void replace(size_t bytes, std::string_view with);  // Errors: Error(bad_model) past most_bytes
+  void commit();                                      // the whole source must have been consumed
 
  private:
   struct Step {

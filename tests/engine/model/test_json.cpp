@@ -1,4 +1,7 @@
 #include "engine/json.h"
+
+#include <ctime>
+
 #include "tests/support/catch.h"
 
 namespace penstock {
@@ -117,6 +120,26 @@ TEST_CASE("Messages about JSON are short, printable and valid UTF-8, whatever th
       CHECK(what.size() < 300);
       CHECK(std::none_of(what.begin(), what.end(), [](unsigned char c) { return c < 0x20; }));
       CHECK_NOTHROW(Json(what).dump());
+    }
+  }
+}
+
+TEST_CASE("a list of many objects is read in linear time", "[large]") {
+  const std::clock_t start = std::clock();
+  const std::string text = "[" + repeat("{},", 300'000) + "{}]";
+  CHECK(parse_json(text).size() == 300'001);
+  CHECK(parse_ordered_json(text).size() == 300'001);
+  CHECK(std::clock() - start < 5 * CLOCKS_PER_SEC);
+}
+
+TEST_CASE("a text that mimics the parser's own words stays out of the message") {
+  for (const char* text : {"\"a'; expected \xB2b", "\"a'; expected end of input\x01", "{\"a\":\"'; expected \xff\"}"}) {
+    try {
+      parse_json(text);
+      FAIL("accepted");
+    } catch (const JsonError& e) {
+      CHECK_THAT(e.what(), !ContainsSubstring("; expected"));
+      CHECK_NOTHROW(Json(e.what()).dump());
     }
   }
 }

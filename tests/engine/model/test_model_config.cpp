@@ -79,14 +79,20 @@ std::vector<Row> refused() {
       {with(R"({"vocab_size":0})"), "vocab_size: is 0"},
       {with(R"({"vocab_size":16777217})"), "vocab_size: is 16777217"},
       {with(R"({"intermediate_size":0})"), "intermediate_size: is 0"},
-      {with(R"({"rope_theta":0})"), "rope_theta: is not above 0"},  // C11
-      {with(R"({"rope_theta":-1.5})"), "rope_theta: is not above 0"},
+      {with(R"({"rope_theta":0})"), "rope_theta: is not between 1 and 1e12"},  // C11
+      {with(R"({"rope_theta":-1.5})"), "rope_theta: is not between 1 and 1e12"},
       {with(R"({"rope_theta":"10000"})"), "rope_theta: is not a number"},
       {R"({"rope_theta":1e400})", "number overflow"},
       {R"({"rope_theta":NaN})", "invalid literal"},
       {with(R"({"rope_scaling":{"type":"ntk","factor":2.0}})"), "rope_scaling.rope_type: \"ntk\" is not"},  // C12
       {with(R"({"rope_scaling":{"type":"linear"}})"), "rope_scaling.factor: is missing"},
       {with(R"({"rope_scaling":{"type":"linear","factor":0.5}})"), "rope_scaling.factor: is below 1"},
+      {with(R"({"rope_scaling":{"type":"linear","factor":1e300}})"), "rope_scaling.factor: is not between"},
+      {with(R"({"rope_scaling":{"type":"dynamic","factor":"2"}})"), "rope_scaling.factor: is not a number"},
+      {with(R"({"rope_scaling":{"type":"yarn","factor":1e12}})"), "rope_scaling.factor: makes a context of more"},
+      {with(R"({"rope_scaling":{"type":"yarn","factor":4,"mscale":-100,"mscale_all_dim":1}})"),
+       "rope_scaling.attention_factor: comes to -"},
+      {with(R"({"partial_rotary_factor":0.001})"), "partial_rotary_factor: leaves nothing of a head"},
       {with(R"({"rope_scaling":{"type":"yarn","factor":2.0,"low_freq_factor":1}})"), "\"low_freq_factor\": is not"},
       {with(R"({"rope_scaling":{"type":"yarn","factor":2.0,"beta_fast":0}})"), "rope_scaling.beta_fast: is not above"},
       {with(R"({"rope_parameters":{"rope_type":"longrope"}})"), "rope_parameters.short_factor: is missing"},
@@ -268,6 +274,26 @@ TEST_CASE("Gemma 2 has soft caps, sandwich norms and every other layer windowed"
   CHECK_FALSE(c.qk_norm);
 }
 
+TEST_CASE("what only one type of layer would do to the context is refused") {
+  const std::string head = R"({"head_dim":16,"hidden_act":null,"sliding_window":16,"rope_theta":null,"rope_parameters":{
+      "full_attention":{"rope_type":"default","rope_theta":1000000},"sliding_attention":)";
+  auto complaint = [&](const std::string& local) {
+    try {
+      parse(family("Gemma3ForCausalLM", "gemma3_text", head + local + "}}"));
+      return std::string("accepted");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+  };
+  CHECK_THAT(complaint(R"({"rope_type":"longrope","short_factor":[1,1,1,1,1,1,1,1],"long_factor":[1,1,1,1,1,1,1,1]})"),
+             ContainsSubstring("longrope is not supported with layers"));
+  CHECK_THAT(complaint(R"({"rope_type":"dynamic","factor":2,"original_max_position_embeddings":8})"),
+             ContainsSubstring("sliding_attention.rope_type: changes the length of the context"));
+  CHECK_THAT(complaint(R"({"rope_type":"default","partial_rotary_factor":0.5})"),
+             ContainsSubstring("partial_rotary_factor: differs between"));
+  CHECK(complaint(R"({"rope_type":"default"})") == "accepted");
+}
+
 TEST_CASE("Gemma 3's windowed layers have a RoPE of their own") {
   ModelConfig c = parse(family("Gemma3ForCausalLM", "gemma3_text", R"({"head_dim":16,"hidden_act":null,
       "sliding_window":16,"sliding_window_pattern":3,"rope_theta":1000000,"rope_local_base_freq":5000,
@@ -411,7 +437,7 @@ TEST_CASE("generation_config.json gives defaults") {
   CHECK(all.repetition_penalty == 1.1);
 
   const Row rows[] = {
-      {R"({"temperature":-0.1})", "temperature: is below 0"},
+      {R"({"temperature":-0.1})", "temperature: is not between 0 and 100"},
       {R"({"temperature":"1"})", "temperature: is not a number"},
       {R"({"temperature":1e400})", "number overflow"},
       {R"({"top_p":1.01})", "top_p: is not between 0 and 1"},

@@ -149,19 +149,19 @@ TEST_CASE("Files that do not hold what config.json calls for are exit code 78, n
       {"lack tensor model.layers.0.mlp.up_proj.weight", false,
        [](Checkpoint& c) { c.erase("model.layers.0.mlp.up_proj.weight"); }},
       {"lack tensor lm_head.weight", false, [](Checkpoint& c) { c.erase("lm_head.weight"); }},
-      {"tensor model.layers.1.mlp.up_proj.weight has no place", false,
+      {"tensor \"model.layers.1.mlp.up_proj.weight\" has no place", false,
        [](Checkpoint& c) { c["model.layers.1.mlp.up_proj.weight"] = c["model.layers.0.mlp.up_proj.weight"]; }},
-      {"tensor model.layers.0.self_attn.q_proj.bias has no place", false,
+      {"tensor \"model.layers.0.self_attn.q_proj.bias\" has no place", false,
        [](Checkpoint& c) { c["model.layers.0.self_attn.q_proj.bias"] = c["model.norm.weight"]; }},
-      {"tensor model.layers.0.mlp.down_proj.weight has shape [6, 4]; config.json calls for [4, 6]", false,
+      {"tensor \"model.layers.0.mlp.down_proj.weight\" has shape [6, 4]; config.json calls for [4, 6]", false,
        [](Checkpoint& c) {
          c["model.layers.0.mlp.down_proj.weight"].shape = {6, 4};
        }},
-      {"tensor model.norm.weight has shape [4, 1]; config.json calls for [4]", false,
+      {"tensor \"model.norm.weight\" has shape [4, 1]; config.json calls for [4]", false,
        [](Checkpoint& c) {
          c["model.norm.weight"].shape = {4, 1};
        }},
-      {"tensor lm_head.weight differs from model.embed_tokens.weight", true,
+      {"tensor \"lm_head.weight\" differs from model.embed_tokens.weight", true,
        [](Checkpoint& c) { c["lm_head.weight"] = c["model.embed_tokens.weight"], c["lm_head.weight"].values[19] = 1; }},
   };
   auto backend = make_backend({});

@@ -71,6 +71,10 @@ OrderedJson answer(const OrderedJson& question) {
 
 }  // namespace
 
+TEST_CASE("a template that is not UTF-8 is refused when it is read") {
+  CHECK_THROWS_WITH(ChatTemplate("{{ '\xff' }}", "file"), "file: is not UTF-8");
+}
+
 TEST_CASE("templates render as jinja2 renders them", "[chat_template]") {
   std::ifstream file(PENSTOCK_SOURCE_DIR "/tests/engine/text/data/chat_template_cases.jsonl");
   std::string line;

@@ -92,12 +92,25 @@ TEST_CASE("files that are not JSON are refused") {
   for (size_t length = 0; length < file.size(); ++length) CHECK(complaint(file.substr(0, length)) != "accepted");
 }
 
+TEST_CASE("replacements in a row must not fill the memory") {
+  Json grow = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(1000, 'a')}};
+  Json file = small_file();
+  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", Json::array_t(20, grow)}};
+  CHECK_THROWS_WITH(Tokenizer(file.dump(), "t").encode("aaaa", false),
+                    ContainsSubstring("normalizer: makes more than"));
+  file["normalizer"] = nullptr;
+  file["decoder"] = {{"type", "Sequence"}, {"decoders", Json::array_t(20, grow)}};
+  CHECK_THROWS_WITH(Tokenizer(file.dump(), "t").decode(std::vector<int32_t>{0}, false),
+                    ContainsSubstring("decoder: Replace makes more than"));
+}
+
 TEST_CASE("what would change the ids and is not known is refused") {
   struct Case {
     const char* pointer;
     Json value;
     const char* complaint;
   };
+  const Json kText = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
   const Case cases[] = {
       {"/version", "2.0", "version must be 1.0"},
       {"/truncation", {{"max_length", 5}}, "truncation is not supported"},
@@ -105,7 +118,7 @@ TEST_CASE("what would change the ids and is not known is refused") {
       {"/surprise", 1, "unknown field \"surprise\""},
       {"/model/surprise", 1, "model has the unknown field"},
       {"/model", nullptr, "has no \"model\""},
-      {"/model/type", "WordPiece", "model is of type WordPiece"},
+      {"/model/type", "WordPiece", "model is of type \"WordPiece\""},
       {"/model/type", "Unigram", "model.vocab must be an array"},
       {"/model",
        {{"type", "Unigram"}, {"vocab", pieces({{"a", "b"}})}},
@@ -119,16 +132,20 @@ TEST_CASE("what would change the ids and is not known is refused") {
       {"/model/end_of_word_suffix", "</w>", "model.end_of_word_suffix is not supported"},
       {"/model/unk_token", "<unk>", "model.unk_token is not in the vocabulary"},
       {"/model/fuse_unk", 1, "model.fuse_unk must be true or false"},
-      {"/normalizer", {{"type", "BertNormalizer"}}, "normalizer is of type BertNormalizer"},
+      {"/normalizer", {{"type", "BertNormalizer"}}, "normalizer is of type \"BertNormalizer\""},
       {"/normalizer", {{"type", "NFC"}, {"x", 1}}, "normalizer has the unknown field"},
       {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "?"}}, "charsmap is not base64"},
       {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "BAAAAA=="}}, "is not a character map"},
-      {"/pre_tokenizer", {{"type", "Punctuation"}}, "pre_tokenizer is of type Punctuation"},
-      {"/post_processor", {{"type", "Other"}}, "post_processor is of type Other"},
-      {"/decoder", {{"type", "CTC"}}, "decoder is of type CTC"},
+      {"/pre_tokenizer", {{"type", "Punctuation"}}, "pre_tokenizer is of type \"Punctuation\""},
+      {"/post_processor",
+       {{"type", "TemplateProcessing"}, {"single", {kText, kText}}, {"special_tokens", Json::object()}},
+       "post_processor.single[1] is the text a second time"},
+      {"/model/merges/0", std::string(100'000, 'x') + " \x1b[31m", "x\"…, which is not in the vocabulary"},
+      {"/post_processor", {{"type", "Other"}}, "post_processor is of type \"Other\""},
+      {"/decoder", {{"type", "CTC"}}, "decoder is of type \"CTC\""},
       {"/decoder",
        {{"type", "Sequence"}, {"decoders", {{{"type", "Fuse"}}, {{"type", "X"}}}}},
-       "decoders[1] is of type X"},
+       "decoders[1] is of type \"X\""},
   };
   for (const Case& c : cases) CHECK_THAT(complaint_about(c.pointer, c.value), ContainsSubstring(c.complaint));
   for (const char* harmless : {"/model/continuing_subword_prefix", "/model/end_of_word_suffix"})
@@ -186,7 +203,7 @@ TEST_CASE("pre-tokenizers that cannot be followed are refused") {
   Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
   Json sequence = {{"type", "Sequence"}, {"pretokenizers", {byte_level, split("a")}}};
   CHECK_THAT(complaint_about("/pre_tokenizer", sequence),
-             ContainsSubstring("pretokenizers[1] (Split) comes after ByteLevel"));
+             ContainsSubstring("pretokenizers[1] (\"Split\") comes after ByteLevel"));
   Json behavior = split("a");
   behavior["behavior"] = "Sideways";
   CHECK_THAT(complaint_about("/pre_tokenizer", behavior),
@@ -214,7 +231,7 @@ TEST_CASE("templates are checked") {
   CHECK(complaint_about("/post_processor", processor) == "accepted");
   Json twice = {{"type", "Sequence"}, {"processors", {processor, processor}}};
   CHECK_THAT(complaint_about("/post_processor", twice),
-             ContainsSubstring("processors[1] (TemplateProcessing) follows another"));
+             ContainsSubstring("processors[1] (\"TemplateProcessing\") follows another"));
   Json missing = processor;
   missing["special_tokens"] = Json::object();
   CHECK_THAT(complaint_about("/post_processor", missing), ContainsSubstring("special_tokens has no \"<s>\""));
