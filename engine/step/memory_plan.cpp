@@ -51,6 +51,7 @@ void plan_steps(MemoryPlan& plan, int32_t max_batch, int32_t max_step_tokens, co
   plan.num_graphs = trunks + heads;
   plan.graph_bytes =
       trunks * backend.graph_bytes(kTrunkVerbs + model.layers * kLayerVerbs) + heads * backend.graph_bytes(kHeadVerbs);
+  if (config.profile_ops) plan.num_graphs *= 2, plan.graph_bytes *= 2;  // with and without marks
 }
 
 }  // namespace

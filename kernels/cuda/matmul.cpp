@@ -147,6 +147,10 @@ std::vector<cublasLtMatmulAlgo_t> Matmuls::candidates(const Plan& plan) const {
   const auto workspace = static_cast<uint64_t>(kWorkspaceBytes);
   cublaslt().preference_set_attribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
                                       sizeof workspace);
+  // Parts of a sum meet in f32: in the output's bf16, or by atomics in place, bits would be lost and differ between runs.
+  const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  cublaslt().preference_set_attribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
+                                      sizeof reductions);
   cublasLtMatmulHeuristicResult_t results[kCandidates];
   int found = 0;
   const cublasStatus_t status = cublaslt().get_heuristic(handle_, plan.product, plan.weight, plan.x, plan.out, plan.out,
