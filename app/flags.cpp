@@ -130,6 +130,8 @@ EngineConfig EngineFlags::resolved() const {
   resolved.max_step_tokens = max_step_tokens.value_or(on_gpu ? kGpuStepTokens : config.max_step_tokens);
   resolved.fit_batch = on_gpu && !max_batch;
   resolved.fit_step_tokens = on_gpu && !max_step_tokens;
+  if (on_gpu && resolved.deterministic)
+    throw Error(ExitCode::usage, "--deterministic: a GPU's answers depend on the batch so far; use --device cpu");
   return resolved;
 }
 
@@ -164,7 +166,8 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
   add_choice<KernelChoice>(command, "--kernels", config.kernels,
                            {{"auto", KernelChoice::automatic}, {"generic", KernelChoice::generic}},
                            "on CUDA; generic: only those that every GPU from sm_80 on can run", "auto");
-  command.add_flag("--deterministic", config.deterministic, "the same answers whatever the batch, on CUDA too");
+  command.add_flag("--deterministic", config.deterministic,
+                   "the same answers whatever the batch, which f32 on the CPU gives anyway; refused on a GPU");
 }
 
 void add_profile_flag(CLI::App& command, EngineFlags& flags) {

@@ -55,14 +55,15 @@ bool Scheduler::Impl::try_admit(Sequence& sequence, Forecast& forecast, StepBuil
   const bool reserve = sequence.output.preemptions >= kPreemptionsBeforeReserve;
   if (reserve) taken += blocks_for(sequence.worst_length()) - known_blocks;
   const int32_t available = blocks.num_available() - reserved_blocks;
-  // One block each for those whose end is not known, so that they do not run out at once.
-  const auto watermark = static_cast<int32_t>(
-      std::count_if(running.begin(), running.end(), [](const auto& other) { return !other->ends_at_its_length(); }));
+  // One block each for those who grow and whose end is not known, so that they do not run out at once.
+  const auto watermark = static_cast<int32_t>(std::count_if(running.begin(), running.end(), [](const auto& other) {
+    return other->generates() && !other->ends_at_its_length();
+  }));
   if (available < taken + watermark) return false;
-  // Whoever is alone fits to its end.
-  if (sequence.ends_at_its_length() && !reserve && !running.empty()) {
+  if (sequence.ends_at_its_length() && !reserve) {
     const Forecast::Growth growth = growth_of(sequence, taken);
-    if (!forecast.fits(growth, taken, available - watermark)) return false;
+    // Whoever is alone fits to its end.
+    if (!running.empty() && !forecast.fits(growth, taken, available - watermark)) return false;
     forecast.add(growth);
   }
 

@@ -82,10 +82,10 @@ struct Product {
   }
 
   // One chain of f32 sums rounds in_features times by half an ulp. Tensor cores add eight products or more at a time,
-  // and cut off: an ulp of the magnitude, and one where partial sums meet.
+  // aligned to the largest of them, and cut off: two ulps of the magnitude, and as much where partial sums meet.
   double rounding() const {
     const auto k = static_cast<double>(in_features);
-    return std::max((k + 2) * kUlp, (k / 8 + 8) * 2 * kUlp);
+    return std::max((k + 2) * kUlp, (k / 8 + 8) * 4 * kUlp);
   }
 };
 
