@@ -204,7 +204,7 @@ TEST_CASE("added tokens are checked") {
 }
 
 TEST_CASE("pre-tokenizers that cannot be followed are refused") {
-  CHECK_THAT(complaint_about("/pre_tokenizer", split("\\\\é")), ContainsSubstring("a backslash before \"é\""));
+  CHECK_THAT(complaint_about("/pre_tokenizer", split("\\é")), ContainsSubstring("a backslash before \"é\""));
   Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
   Json sequence = {{"type", "Sequence"}, {"pretokenizers", {byte_level, split("a")}}};
   CHECK_THAT(complaint_about("/pre_tokenizer", sequence),
