@@ -2,7 +2,7 @@
 
 build_packages=(g++ cmake ninja-build ccache pkg-config libcli11-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev
                 libxxhash-dev python3 python3-venv ca-certificates)
-test_packages=(catch2 python3-numpy strace time chromium fonts-dejavu-core)  # the browser looks at report pages
+test_packages=(catch2 python3-numpy strace time locales chromium fonts-dejavu-core)  # the browser looks at report pages
 fuzz_packages=(clang-16 libclang-rt-16-dev)
 
 # need PACKAGE…: apt-get installs those that dpkg does not know.

@@ -34,6 +34,9 @@ void AddedTokens::add(const Node& node, const Vocabulary& vocabulary, const Norm
       .special = node.at("special").boolean(),
   };
   if (token.content.empty()) node.fail("has an empty content");
+  // A text of 'a's is compared with "aaa…b" at every place.
+  constexpr size_t kMostBytes = 1024;
+  if (token.content.size() > kMostBytes) node.fail("has a content of more than 1024 bytes");
   if (!by_content_.emplace(token.content, token.id).second)
     node.fail("adds " + quote(token.content) + " a second time");
   token.pattern = token.normalized && normalizer ? normalizer->normalized(token.content) : token.content;

@@ -2,6 +2,7 @@
 #include <cctype>
 
 #include "engine/text/regex.h"
+#include "engine/text/unicode.h"
 
 namespace penstock::text {
 namespace {
@@ -85,7 +86,7 @@ class Translator {
         break;
     }
     if (std::ispunct(static_cast<unsigned char>(c)) || c == ' ') return copy(2);
-    refuse(std::string("\\") + c);
+    refuse("a backslash before " + quote(pattern_.substr(at_ + 1, first_character(pattern_.data() + at_ + 1).bytes)));
   }
 
   void property() {

@@ -43,6 +43,10 @@ Json vocabulary_object(const Node& pieces) {
     const Json& piece = pieces.json()[i];
     if (!piece.is_array() || piece.size() != 2 || !piece[0].is_string() || !piece[1].is_number())
       pieces.element(i).fail("must be a piece and its score");
+    // Every place of a text tries all pieces that begin there.
+    constexpr size_t kMostBytes = 1024;
+    if (piece[0].get_ref<const std::string&>().size() > kMostBytes)
+      pieces.element(i).fail("has more than 1024 bytes");
     if (!object.emplace(piece[0].get<std::string>(), i).second)
       pieces.element(i).fail("is the second " + quote(piece[0].get_ref<const std::string&>()));
   }

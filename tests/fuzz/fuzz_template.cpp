@@ -9,7 +9,7 @@ using fuzz::require;
 
 namespace {
 
-constexpr ChatTemplate::Limits kLimits{.max_steps = 100'000, .max_output_bytes = 1 << 20};
+constexpr ChatTemplate::Limits kLimits{.max_steps = 20'000, .max_output_bytes = 1 << 20};
 constexpr std::string_view kChat =
     R"({"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":" \u00e9\n<|end|> "},)"
     R"({"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":{"x":1.5}}}]}],)"

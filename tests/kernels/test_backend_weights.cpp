@@ -65,6 +65,8 @@ struct Product {
           want[at].add(before[at]);
           continue;
         }
+        // So may the product be, before anything is added to it.
+        if (with_bias || accumulate) want[at].slack += rounds * std::abs(want[at].value);
         for (double added : {with_bias ? double{bias[column]} : 0, accumulate ? double{before[at]} : 0})
           want[at].add(added), want[at].slack += rounds * std::abs(added);
       }

@@ -1,6 +1,7 @@
 """Outputs and the environment: O and E of the list."""
 
 import os
+import subprocess
 
 from harness import GOOD, PENSTOCK, RUN, Case, edit_json
 
@@ -44,6 +45,15 @@ def closed_folder(folder):
         place.chmod(0o755)
     (folder / "model").chmod(0o755)
     (folder / "closed").mkdir(0o555)
+
+
+def german_locale(folder):
+    """Numbers with a decimal comma, for a program that asks for the user's locale."""
+    (folder / "locales").mkdir()
+    subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", folder / "locales/de_DE.UTF-8"], check=True)
+    argv = ["python3", "-c", "import locale; locale.setlocale(locale.LC_ALL, ''); print(locale.localeconv()['decimal_point'])"]
+    env = {**os.environ, "LC_ALL": "de_DE.UTF-8", "LOCPATH": "locales"}
+    assert subprocess.check_output(argv, cwd=folder, env=env) == b",\n"
 
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -109,7 +119,7 @@ OUTPUTS = [
 
 RANKS = (r"--tensor-parallel|tensor.parallel", r"\b1, 2\b|1 or 2|1 and 2")
 ENVIRONMENT = [
-    Case("E01 no GPU", 69, (), args=("--device", "cuda")),
+    Case("E01 no GPU", 69, ("GPU|CUDA|cuda",), args=("--device", "cuda"), env={"CUDA_VISIBLE_DEVICES": ""}),
     *[
         Case(f"E12 CUDA_VISIBLE_DEVICES {value!r}", 0, env={"CUDA_VISIBLE_DEVICES": value}, args=("--device", "cpu"))
         for value in ("", "99", "0,0", "x", "GPU-1234")
@@ -131,12 +141,13 @@ ENVIRONMENT = [
     Case(
         "E30 a decimal comma",
         0,
-        env={"LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8"},
+        env={"LC_ALL": "de_DE.UTF-8", "LOCPATH": "locales"},
+        before=german_locale,
         input=b'{"id":"x","prompt":"a","max_tokens":2,"temperature":0.5,"logprobs":1}\n',
     ),
     Case("E31 no HOME", 0, wrap=("env", "-u", "HOME")),
     Case("E31 no environment", 0, wrap=("env", "-i")),
-    Case("E32 standard input is a terminal", 0, wrap=()),
+    Case("E32 standard input is a terminal", 0, wrap=("bash", "-c", 'script -qec "$(printf "%q " "$@")" /dev/null', "bash")),
     Case(
         "E33 resumed on other ranks",
         0,

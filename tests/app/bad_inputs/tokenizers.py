@@ -174,6 +174,10 @@ CASES = [
     bad("K08 a regex that does not compile", split("("), "Regex|pattern", "regex"),
     bad("K08 a regex with a back reference", split(r"(a)\1"), "pattern"),
     bad("K08 a pattern of another kind", {"pre_tokenizer__pretokenizers__0__pattern": {"Glob": "*"}}, "pattern"),
+    bad("K08 a regex with an escape that it lacks", split(r"\é"), "pattern", 'a backslash before "é"'),
+    bad("K08 a regex of 10^9 repetitions", split("(?:(?:a{1000}){1000}){1000}"), "pattern"),
+    bad("K08 a regex of 100,000 groups", split("(" * 100_000 + "a" + ")" * 100_000), "pattern"),
+    bad("K08 a regex of 100,000 alternatives", split("|".join(f"w{i}" for i in range(100_000))), "pattern", "too large"),
     record_is("K08 a regex with nested quantifiers", split("(a+)+$"), "a" * 500 + "!", "internal_error"),
     record_is("K08 nested quantifiers, and a megabyte", split("(?:a*)*b"), "a" * MEGABYTE, "internal_error"),
     record_is(

@@ -80,6 +80,18 @@ def extra(shape, dtype="F32", more=b"", name=INVERSE):
     return edit
 
 
+def behind_a_hole(folder):
+    end = len(read(folder / FILE)[1])
+    tensor(INVERSE, b"123456", dtype="F32", shape=[1], data_offsets=[end + 2, end + 6])(folder)
+
+
+def all_behind_two_bytes(header):
+    tensors = json.loads(header)
+    for entry in tensors.values():
+        entry["data_offsets"] = [at + 2 for at in entry["data_offsets"]]
+    return json.dumps(tensors).encode()
+
+
 def offsets(begin, end, name=NORM):
     """Moves a tensor's range by that much."""
 
@@ -149,8 +161,8 @@ CASES = [
     bad("S16 two tensors in one range", tensor(data_offsets=[0, 128]), "overlap"),
     bad_norm("S17 ranges that overlap", offsets(-2, -2), "data_offsets", "overlap"),
     bad("S18 a hole", text(lambda header: header, b"1234"), "4 bytes behind the last tensor"),
-    bad("S18 a hole in the middle", extra([1], more=b"1234", name="a"), ""),
-    bad("S19 the first tensor begins at 2", offsets(2, 2, "model.embed_tokens.weight"), "data_offsets"),
+    bad("S18 a hole in the middle", behind_a_hole, "data_offsets", "leave a hole"),
+    bad("S19 the first tensor begins at 2", text(all_behind_two_bytes, more=b"12"), "data_offsets", "leave a hole after byte 0"),
     bad("S20 bytes behind the last tensor", text(lambda header: header, b"x"), "1 bytes behind the last tensor"),
     bad("S21 one byte short", cut(-1), "data_offsets", "end of the file", "truncated"),
     bad("S21 cut inside the header", cut(100), "header length", "truncated"),

@@ -132,6 +132,10 @@ TEST_CASE("what would change the ids and is not known is refused") {
       {"/model/end_of_word_suffix", "</w>", "model.end_of_word_suffix is not supported"},
       {"/model/unk_token", "<unk>", "model.unk_token is not in the vocabulary"},
       {"/model/fuse_unk", 1, "model.fuse_unk must be true or false"},
+      {"/added_tokens", {added(4, std::string(2000, 'x'))}, "added_tokens[0] has a content of more than 1024 bytes"},
+      {"/model",
+       {{"type", "Unigram"}, {"vocab", Json::array({Json::array({std::string(2000, 'x'), 0})})}},
+       "model.vocab[0] has more than 1024 bytes"},
       {"/normalizer", {{"type", "BertNormalizer"}}, "normalizer is of type \"BertNormalizer\""},
       {"/normalizer", {{"type", "NFC"}, {"x", 1}}, "normalizer has the unknown field"},
       {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "?"}}, "charsmap is not base64"},
@@ -200,6 +204,7 @@ TEST_CASE("added tokens are checked") {
 }
 
 TEST_CASE("pre-tokenizers that cannot be followed are refused") {
+  CHECK_THAT(complaint_about("/pre_tokenizer", split("\\é")), ContainsSubstring("a backslash before \"é\""));
   Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
   Json sequence = {{"type", "Sequence"}, {"pretokenizers", {byte_level, split("a")}}};
   CHECK_THAT(complaint_about("/pre_tokenizer", sequence),
