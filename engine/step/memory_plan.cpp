@@ -47,8 +47,7 @@ void plan_steps(MemoryPlan& plan, int32_t max_batch, int32_t max_step_tokens, co
   plan.workspace_bytes = backend.workspace_bytes(largest_step(model, plan, shard));
   if (!config.graphs) return;
   const auto trunks = static_cast<int64_t>(graph_buckets(plan.max_step_tokens).size());
-  const int64_t passes = (plan.max_step_tokens + head_rows - 1) / head_rows;  // each at a place of its own
-  const int64_t heads = static_cast<int64_t>(graph_buckets(head_rows).size()) * passes;
+  const auto heads = static_cast<int64_t>(graph_buckets(head_rows).size());
   plan.num_graphs = trunks + heads;
   plan.graph_bytes =
       trunks * backend.graph_bytes(kTrunkVerbs + model.layers * kLayerVerbs) + heads * backend.graph_bytes(kHeadVerbs);

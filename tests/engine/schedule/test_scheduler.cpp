@@ -1,6 +1,7 @@
 // What single plans look like. That whole runs give right answers is test_scheduler_model.cpp's matter.
 #include "engine/schedule/scheduler.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -388,14 +389,39 @@ TEST_CASE("when the pool runs out the youngest is preempted, and its answer is w
   SchedulerConfig config = small();
   config.num_blocks = 7;
   Scheduler scheduler(config);
-  scheduler.add(input(1, 4, 20));
-  scheduler.add(input(2, 4, 20, 500));
+  for (int32_t i : {1, 2}) {
+    SequenceInput one = input(i, 4, 20, i == 1 ? 100 : 500);
+    one.stop.stop_ids = {9999};  // never drawn, but nobody knows
+    scheduler.add(std::move(one));
+  }
   auto outputs = finish_all(scheduler);
   CHECK(outputs[1].preemptions == 0);
   CHECK(outputs[2].preemptions >= 1);
   CHECK(outputs[1].tokens.size() == 20);
   CHECK(outputs[2].tokens.size() == 20);
   CHECK(scheduler.stats().preemptions == outputs[2].preemptions);
+}
+
+TEST_CASE("whose ends are known are admitted together only as far as they fit to their ends") {
+  SchedulerConfig config = small();
+  for (int32_t blocks : {7, 8, 10, 13, 28}) {
+    config.num_blocks = blocks;
+    Scheduler scheduler(config);
+    for (int32_t i = 1; i <= 12; ++i) scheduler.add(input(i, 4 + i % 3, 5 + i * 7 % 16, 100 * i));
+    std::map<uint64_t, SequenceOutput> outputs;
+    int32_t most = 0;
+    while (!scheduler.idle()) {
+      scheduler.commit(answer(scheduler.plan(), 7));
+      most = std::max(most, scheduler.num_running());
+      for (SequenceOutput& output : scheduler.take_finished()) outputs[output.tag] = std::move(output);
+    }
+    INFO(blocks << " blocks, at most " << most << " at a time");
+    CHECK(outputs.size() == 12);
+    for (const auto& [tag, output] : outputs) CHECK(output.tokens.size() == 5 + tag * 7 % 16);
+    CHECK(scheduler.stats().preemptions == 0);
+    CHECK(scheduler.stats().recomputed_tokens == 0);
+    CHECK(most >= (blocks < 13 ? 1 : blocks < 28 ? 2 : 3));
+  }
 }
 
 TEST_CASE("what can never fit is refused with the numbers") {
