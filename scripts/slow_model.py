@@ -363,6 +363,7 @@ def make_requests(answerer):
         "all-banned": fox | {"stop_token_ids": list(range(512)), "min_tokens": 1},
         "stop": fox | {"stop": across},
         "stops": fox | {"stop": ["no such text", text[4:5], text[3:6]], "logprobs": 1},
+        "stop-never": fox | {"stop": "no such text", "presence_penalty": 0.25, "n": 6},  # nobody knows when it will end
         # The two halves of a character take turns.
         "stop-in-a-character": fox | {"stop": "\u00e9", "logit_bias": dict.fromkeys(halves, 100), "frequency_penalty": 2,
                                       "presence_penalty": 2, "logprobs": 2},

@@ -183,6 +183,11 @@ DType checkpoint_dtype(const SafetensorsFolder& files) {
   return all_bf16 ? DType::bf16 : all_f16 ? DType::f16 : DType::f32;
 }
 
+void check_weights(const SafetensorsFolder& files, const ModelConfig& model, const ShardPlan& shard) {
+  Weights shapes;
+  check_tensors(files, model, weight_targets(model, shard, shapes));
+}
+
 Weights load_weights(const SafetensorsFolder& files, const ModelConfig& model, const ShardPlan& shard, Backend& backend,
                      int threads) {
   Weights weights;

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "engine/model/weights.h"
 #include "kernels/communicator.h"
 
 namespace penstock {
@@ -149,6 +150,7 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
       profiler = profiling.get();
       group.ranks[0].backend = std::move(profiling);
     }
+    if (files) check_weights(*files, model, *group.ranks[0].shard);
     group.plan = plan_memory(model, group.config, *group.ranks[0].shard, *group.ranks[0].backend);
     group.account = std::make_unique<StepAccount>(model, *group.ranks[0].shard, *group.ranks[0].backend,
                                                   head_rows_at_once(group.plan.max_batch));

@@ -19,7 +19,7 @@ def names(value):
         return
     for key, inner in value.items():
         yield key
-        yield from names(inner)
+        yield from names(list(inner.values()) if key == "ops" and isinstance(inner, dict) else inner)  # by op
 
 assert list(report)[0] == "schema_version" and len(report) >= 15
 for field, value in report.items():

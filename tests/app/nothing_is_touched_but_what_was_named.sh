@@ -25,8 +25,8 @@ import sys
 HERE = os.getcwd()
 WRITES = [f"{HERE}/run/{name}" for name in ("out", "errors", "report", "out.penstock-new", "errors.penstock-new")]
 READS = [f"{HERE}/model/", f"{HERE}/in"]
-# The dynamic linker's libraries; the CPUs this process may use and its memory; the folders on the way to a file.
-SYSTEM = ["/lib/", "/lib64/", "/usr/lib/", "/usr/local/lib/", "/etc/ld.so.", "/proc/self/cgroup", "/proc/self/status",
+# The dynamic linker's libraries (a build with CUDA looks in its toolkit first); the CPUs this process may use and its memory; the folders on the way to a file.
+SYSTEM = ["/lib/", "/lib64/", "/usr/lib/", "/usr/local/lib/", "/usr/local/cuda", "/etc/ld.so.", "/proc/self/cgroup", "/proc/self/status", "/proc/self/stat",
           "/proc/meminfo", "/sys/fs/cgroup/", "/sys/devices/system/cpu/", "/sys/devices/system/node/", "/dev/null"]
 LOOKED_AT = {"readlink", "stat", "lstat", "newfstatat", "access", "readlinkat", "statx", "faccessat2"}
 WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC")

@@ -16,7 +16,7 @@ ELSEWHERE = {
     "E24": ("tests/app/sigterm_stops_with_75_and_resumes.sh", "75"),
     "E25": ("tests/app/a_second_signal_stops_at_once.sh", "kill -"),
     "E26": ("tests/app/sigterm_stops_with_75_and_resumes.sh", "HUP"),
-    "E28": ("tests/app/a_killed_run_resumes.sh", "KILL"),
+    "E28": ("tests/app/a_kill_at_any_moment_resumes.sh", "KILL"),
 }
 NEEDS_GPU = ["E02", "E03", "E04", "E05", "E06", "E07", "E08", "E09", "E10", "E11", "E13", "E14", "E18", "E19", "E20", "E29"]
 NOT_HERE = {

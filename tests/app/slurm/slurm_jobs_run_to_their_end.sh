@@ -40,7 +40,7 @@ finish() {
     if [[ $now == PENDING && $(restarts "$1") != "$moved" ]]; then
       moved=$(restarts "$1")
       sleep 2  # slurmd launches no job that has ended in the same second
-      scontrol update jobid="$1" StartTime=now  # without it, two minutes
+      scontrol update jobid="$1" StartTime=now || true  # without it, two minutes; by now it may have started, and ended
     fi
     sleep 0.2
   done
