@@ -20,9 +20,9 @@ struct Band {
   }
 };
 
-// What a search counts. A bin's masses add up in 32 bits; `unit` is what one of them is worth.
+// What a level of a search sorts its ids into bins by. The first level takes kWeightShift.
 struct Digit {
-  bool of_key;
+  bool of_key;  // else of the weight
   int shift, bits;
 };
 constexpr int kLevels = 7;  // after the first: what is left of the weight, the value, the id
@@ -35,6 +35,8 @@ __device__ inline Digit digit_of(int level) {
 }
 constexpr int kWeightShift = 17;  // level 0: a weight's exponent and six bits more, from 2^-32 on
 constexpr uint32_t kFirstBin = ((127 - 32) << 6) + 1;
+
+// A bin's masses add up in 32 bits; unit_of() is what one is worth.
 constexpr int kMassShift = 8;  // so that 2^15 masses of 24 bits fit
 
 __device__ inline uint32_t mass_of(uint32_t weight) {
