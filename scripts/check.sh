@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The one check. Installs what the tests need, builds, runs the tests.
-#   scripts/check.sh          what a change must pass: under 15 minutes on 2 cores from nothing
+#   scripts/check.sh          what a change must pass: about 20 minutes on 2 cores from nothing
 #   scripts/check.sh quick    under 2 minutes when little changed: no whole-model runs on SmolLM2
 #   scripts/check.sh long     everything at full count
 #   scripts/check.sh asan     the quick set under ASan and UBSan;   tsan: under TSan
@@ -56,7 +56,11 @@ if [ "$preset" = release ]; then
   for set in baseline avx2; do PENSTOCK_CPU=$set run "build/$preset/tests_kernels"; done
 fi
 need_python openai==3.57.0  # for tests/app/batch_answers_are_openai_objects.sh
-for script in tests/app/*.sh; do run bash "$script"; done
+for script in tests/app/*.sh; do
+  # Hundreds of runs that die or fail at one system call: what they look at is on the disk.
+  case $preset/$script in asan/*/any_failing_* | tsan/*/any_failing_* | asan/*/a_kill_* | tsan/*/a_kill_*) continue ;; esac
+  run bash "$script"
+done
 if [ "$mode" = default ] || [ "$mode" = long ]; then
   # Jobs of a one-node Slurm cluster.
   need slurm-wlm munge
