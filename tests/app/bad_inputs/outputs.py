@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from harness import GOOD, PENSTOCK, RUN, Case, edit_json
+from harness import GOOD, PENSTOCK, RUN, SANITIZED, Case, edit_json
 
 
 def unchanged(content, file="out"):
@@ -113,7 +113,10 @@ OUTPUTS = [
     Case("the report is the input", 64, ("report",), args=("--report", "in"), after=unchanged(GOOD, "in")),
     Case("the errors are the output", 64, ("errors",), args=("--errors", "out")),
     Case("the errors are the input", 64, ("errors",), args=("--errors", "in"), after=unchanged(GOOD, "in")),
-    *[Case(f"O23 {count} files may be open", 74, ("Too many open files",), wrap=("prlimit", f"--nofile={count}")) for count in (7, 8)],
+    # UBSan opens files of its own to look at an object, and must be able to.
+    *[Case(f"O23 {count} files may be open", 74, ("Too many open files",), wrap=("prlimit", f"--nofile={count}"))
+      for count in (7, 8) if not SANITIZED],
+    Case("O23 64 files may be open", 0, wrap=("prlimit", "--nofile=64")),
     Case("O04 the report's folder is missing", 73, ("gone",), args=("--report", "gone/report")),
 ]
 
