@@ -192,7 +192,6 @@ Weights load_weights(const SafetensorsFolder& files, const ModelConfig& model, c
                      int threads) {
   Weights weights;
   const std::vector<WeightTarget> list = weight_targets(model, shard, weights);
-  check_tensors(files, model, list);
   int64_t element_bytes = 2;
   for (const WeightTarget& target : list) {
     const TensorInfo& info = *files.find(target.tensor);

@@ -45,11 +45,12 @@ DType checkpoint_dtype(const SafetensorsFolder& files);
 // Bytes that load_weights will take on one rank's device.
 int64_t weight_bytes(const ModelConfig& model, const ShardPlan& shard, const Backend& backend);
 
-// Whether the files hold exactly the tensors that `model` calls for, with their shapes; to be known before memory is
-// planned by shapes that may be absurd. Errors: Error(bad_model) naming the tensor; Error(io).
+// Whether the files hold exactly the tensors that `model` calls for, with their shapes; once for all ranks, before
+// memory is planned by shapes that may be absurd. Errors: Error(bad_model) naming the tensor; Error(io).
 void check_weights(const SafetensorsFolder& files, const ModelConfig& model, const ShardPlan& shard);
 
-// check_weights, then reads this rank's cut of each with `threads` threads. Errors: as that; Error(no_device).
+// Reads this rank's cut of each tensor with `threads` threads; check_weights has found nothing wrong with the files.
+// Errors: Error(bad_model) naming a tensor of another dtype; Error(io); Error(no_device).
 Weights load_weights(const SafetensorsFolder& files, const ModelConfig& model, const ShardPlan& shard, Backend& backend,
                      int threads);
 

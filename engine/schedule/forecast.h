@@ -9,10 +9,10 @@ namespace penstock {
 
 class Forecast {
  public:
-  // A sequence whose last step is known. Blocks are fractions here: a step takes 1 / block_size of one.
+  // A sequence whose last step is known. Blocks are fractions here: a step takes 1 / block_size of one, and each
+  // sequence may be one ahead, which it has begun.
   struct Growth {
     int32_t steps = 0;     // until it ends
-    double ahead = 0;      // blocks that it may take at once, without its steps: at most one that was begun
     double returning = 0;  // blocks that are its own now, and come back when it ends, with all it takes until then
   };
 
@@ -25,14 +25,13 @@ class Forecast {
 
   // Whether `taken` blocks now, and then `growth`, stay within `available` at all times.
   bool fits(const Growth& growth, double taken, double available) const {
-    double alive = 1, ahead = growth.ahead, returned = 0;
-    for (const Growth& one : running_) alive += 1, ahead += one.ahead;
+    double alive = 1 + static_cast<double>(running_.size()), returned = 0;
     // The pool is fullest just before somebody ends.
     bool ended = false;
     const auto leave = [&](const Growth& one) {
-      const double fullest = taken + ahead + alive * one.steps / block_size_ - returned;
-      alive -= 1, ahead -= one.ahead;
-      returned += one.returning + one.ahead + static_cast<double>(one.steps) / block_size_;
+      const double grown = 1 + static_cast<double>(one.steps) / block_size_, fullest = taken + alive * grown - returned;
+      alive -= 1;
+      returned += one.returning + grown;
       return fullest <= available;
     };
     for (const Growth& one : running_) {

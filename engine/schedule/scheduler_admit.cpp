@@ -40,7 +40,7 @@ Forecast Scheduler::Impl::forecast_running() const {
 
 // With `own` blocks of which nobody else has a share.
 Forecast::Growth Scheduler::Impl::growth_of(const Sequence& sequence, double own) const {
-  return {.steps = std::max(0, sequence.worst_length() - sequence.length()), .ahead = 1, .returning = own};
+  return {.steps = std::max(0, sequence.worst_length() - sequence.length()), .returning = own};
 }
 
 bool Scheduler::Impl::try_admit(Sequence& sequence, Forecast& forecast, StepBuilder& step) {

@@ -205,6 +205,7 @@ void append_argmaxes(const HostTensor& logits, std::vector<int64_t>& ids) {
 VerifyReport verify(const ModelConfig& model, const SafetensorsFolder* files, const EngineConfig& reference,
                     const EngineConfig& tested, const TensorFault& fault) {
   const int64_t context = std::min(kPrefill + kDecodeSteps, model.max_positions);
+  if (files) check_weights(*files, model, ShardPlan(model, 0, 1));
   Side expected(model, files, narrowed(reference, context)), subject(model, files, narrowed(tested, context));
   const double bound = kSlack * roundoff(model, reference, tested);
   // The sides may cut blocks differently; the ids are the same.

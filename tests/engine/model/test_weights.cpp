@@ -78,7 +78,9 @@ void write(const TempFolder& folder, const Checkpoint& checkpoint, const std::st
 Weights load(const TempFolder& folder, ModelConfig model, Backend& backend, int rank = 0, int ranks = 1) {
   const SafetensorsFolder files(folder.path());
   model.checkpoint_dtype = checkpoint_dtype(files);
-  return load_weights(files, model, ShardPlan(model, rank, ranks), backend, 2);
+  const ShardPlan shard(model, rank, ranks);
+  check_weights(files, model, shard);
+  return load_weights(files, model, shard, backend, 2);
 }
 
 // The matrix itself, by multiplying it with unit vectors.
