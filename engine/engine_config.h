@@ -8,6 +8,8 @@
 
 namespace penstock {
 
+enum class Speculation { off, ngram, draft, automatic };  // who drafts; automatic: whoever gains more
+
 struct EngineConfig {
   DeviceKind device = DeviceKind::cpu;
   DType dtype = DType::f32;           // of the arithmetic; auto is resolved before
@@ -28,6 +30,9 @@ struct EngineConfig {
   KernelChoice kernels = KernelChoice::automatic;  // CUDA
   bool profile_ops = false;  // some steps run with marks between their ops
   bool deterministic = false;
+  Speculation speculation = Speculation::off;
+  // bench: tokens come from a table (kernels/backend.h, DrawFromTable) that drafts agree with at this rate; < 0: not so.
+  float table_agreement = -1;
   bool random_weights = false;  // bench: a fixed seed instead of the folder's weights
   bool poison_memory = false;   // tests: fresh device memory holds NaN
 };

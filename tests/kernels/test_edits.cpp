@@ -192,10 +192,10 @@ TEST_CASE("all banned, and no numbers, are told apart") {
   }
 }
 
-TEST_CASE("slots of another vocabulary are refused") {
+TEST_CASE("slots of a smaller vocabulary are refused") {
   auto backend = test_backend();
   DeviceSlots slots(*backend, 1, 5);
-  CHECK_THROWS_AS(run_head(*backend, true, {1, 2, 3, 4}, {{.slot = 0}}, slots.view()), Error);
+  CHECK_THROWS_AS(run_head(*backend, true, {1, 2, 3, 4, 5, 6}, {{.slot = 0}}, slots.view()), Error);
   SlotState part = slots.view();
   part.edits = nullptr;
   CHECK_THROWS_AS(run_head(*backend, true, {1, 2, 3, 4, 5}, {{.slot = 0}}, part), Error);
