@@ -4,11 +4,10 @@
 #include <optional>
 #include <string>
 
+#include "engine/schedule/speculation.h"
 #include "kernels/backend.h"
 
 namespace penstock {
-
-enum class Speculation { off, ngram, draft, automatic };  // who drafts; automatic: whoever gains more
 
 struct EngineConfig {
   DeviceKind device = DeviceKind::cpu;
@@ -31,6 +30,7 @@ struct EngineConfig {
   bool profile_ops = false;  // some steps run with marks between their ops
   bool deterministic = false;
   Speculation speculation = Speculation::off;
+  int32_t fixed_drafts = -1;  // bench, tests: for every row; -1: as many as gain time
   // bench: tokens come from a table (kernels/backend.h, DrawFromTable) that drafts agree with at this rate; < 0: not so.
   float table_agreement = -1;
   bool random_weights = false;  // bench: a fixed seed instead of the folder's weights
