@@ -6,13 +6,14 @@
 #include <fstream>
 
 #include "app/process_start.h"
+#include "app/report_speculation.h"
 #include "app/report_work.h"
 
 namespace penstock {
 
 namespace {
 
-constexpr int kSchemaVersion = 2;  // samples/reports/README.md tells what each holds
+constexpr int kSchemaVersion = 3;  // samples/reports/README.md tells what each holds
 
 double per_second(int64_t count, double seconds) { return seconds > 0 ? static_cast<double>(count) / seconds : 0; }
 
@@ -50,9 +51,10 @@ OrderedJson buckets(const EngineStats& stats) {
 }
 
 // Means over each interval; the last one ends with the last step.
-OrderedJson time_series(const StepSeries& series) {
+OrderedJson time_series(const StepSeries& series, bool speculates) {
   const double interval = series.interval_seconds();
   OrderedJson prefill = OrderedJson::array(), decode = prefill, sequences = prefill, blocks = prefill;
+  OrderedJson drafts = prefill, accepted = prefill;
   for (size_t i = 0; i < series.points().size(); ++i) {
     const double length = std::min(interval, series.seconds() - static_cast<double>(i) * interval);
     if (length <= 0) break;
@@ -62,13 +64,19 @@ OrderedJson time_series(const StepSeries& series) {
     decode.push_back(mean(point.decode_tokens));
     sequences.push_back(mean(point.sequence_seconds));
     blocks.push_back(mean(point.block_seconds));
+    drafts.push_back(mean(point.drafts));
+    accepted.push_back(mean(point.accepted_drafts));
   }
-  return {{"interval_seconds", interval},
-          {"seconds", series.seconds()},
-          {"prefill_tokens_per_second", std::move(prefill)},
-          {"decode_tokens_per_second", std::move(decode)},
-          {"sequences", std::move(sequences)},
-          {"kv_blocks", std::move(blocks)}};
+  OrderedJson all = {{"interval_seconds", interval},
+                     {"seconds", series.seconds()},
+                     {"prefill_tokens_per_second", std::move(prefill)},
+                     {"decode_tokens_per_second", std::move(decode)},
+                     {"sequences", std::move(sequences)},
+                     {"kv_blocks", std::move(blocks)}};
+  if (!speculates) return all;
+  all["drafts_per_second"] = std::move(drafts);
+  all["accepted_drafts_per_second"] = std::move(accepted);
+  return all;
 }
 
 // VmHWM, which unlike getrusage's figure starts anew with the program. 0 where there is no /proc.
@@ -132,7 +140,8 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
   report["graphs"] = {{"capture_seconds", input.times.seconds(Stage::capture_graphs)}, {"bytes", stats.graph_bytes}};
   report["limits"] = {
       {"max_batch", plan.max_batch}, {"max_step_tokens", plan.max_step_tokens}, {"max_context", plan.max_context}};
-  report["time_series"] = time_series(stats.series);
+  const bool speculates = input.engine_config.speculation != Speculation::off;
+  report["time_series"] = time_series(stats.series, speculates);
   report["buckets"] = buckets(stats);
   report["kv"] = {{"block_size", plan.block_size},
                   {"blocks", plan.kv_blocks},
@@ -142,6 +151,7 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
                   {"preemptions", stats.scheduler.preemptions},
                   {"recomputed_tokens", stats.scheduler.recomputed_tokens},
                   {"block_copies", stats.scheduler.block_copies}};
+  if (speculates) report["speculation"] = report_speculation(stats.scheduler.speculation);
   report["memory"] = memory(plan, input.after.peak_host_bytes);
   add_work(report, work_input(input, stats), input);
 }
@@ -218,6 +228,7 @@ std::string format_summary(const ReportInput& input) {
                   engine.first_token_at - process_start_seconds());
     text += line;
   }
+  text += format_speculation(engine.scheduler.speculation);
   return text + format_profile(work_input(input, engine));
 }
 

@@ -36,7 +36,9 @@ SchedulerConfig scheduler_config(const ModelConfig& model, const EngineConfig& c
           .max_context = plan.max_context,
           .long_rope_from = static_cast<int32_t>(rope.long_from),
           .long_rope_begin = static_cast<int32_t>(rope.long_begin),
-          .prefix_cache = config.prefix_cache};
+          .prefix_cache = config.prefix_cache,
+          .speculation = config.speculation,
+          .fixed_drafts = config.fixed_drafts};
 }
 
 }  // namespace
@@ -146,7 +148,7 @@ struct Engine::Impl {
     StepPlan plan = scheduler.plan();
     if (plan.empty()) return false;
     planned.push_back({plan.num_tokens(), plan.num_prefill_tokens, static_cast<int64_t>(plan.head.size()),
-                       static_cast<int64_t>(plan.rows.size()), ranks.account().work_of(plan),
+                       static_cast<int64_t>(plan.rows.size()), plan.num_drafts(), ranks.account().work_of(plan),
                        std::exchange(slept, false)});
     ranks.submit(std::move(plan));
     return true;
@@ -176,7 +178,7 @@ struct Engine::Impl {
       stats.graph_bytes = done.timing.graph_bytes;
       if (stats.first_token_at == 0 && !done.result.head.empty()) stats.first_token_at = monotonic_seconds();
       stats.account.add(step, done.timing);
-      add_to_series(step, done.timing.seconds);
+      add_to_series(step, done.timing.seconds, done.result.num_rejected());
     }
     StageTimer timer(times, Stage::schedule);
     scheduler.commit(done.result);
@@ -201,12 +203,14 @@ struct Engine::Impl {
   const double began = monotonic_seconds();
 
   // Under the mutex.
-  void add_to_series(const PlannedStep& step, double seconds) {
+  void add_to_series(const PlannedStep& step, double seconds, int64_t rejected) {
     const double end = monotonic_seconds() - began;
     stats.series.add({.begin = std::max(stats.series.seconds(), end - seconds),
                       .end = end,
                       .prefill_tokens = step.prefill_tokens,
                       .decode_tokens = step.tokens - step.prefill_tokens,
+                      .drafts = step.drafts,
+                      .accepted_drafts = step.drafts - rejected,
                       .sequences = step.sequences,
                       .kv_blocks = scheduler.used_blocks()});
   }

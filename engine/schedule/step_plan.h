@@ -1,6 +1,8 @@
 // What one step computes, in the host's words. Made by the Scheduler, consumed by the model runner; knows no device.
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -67,6 +69,10 @@ struct StepPlan {
   int64_t num_prefill_tokens = 0;         // of rows that are not decoding, which come last; for the report
 
   int64_t num_tokens() const { return static_cast<int64_t>(input_ids.size()); }
+  int64_t num_drafts() const {  // that are fed
+    return std::accumulate(verify.begin(), verify.end(), int64_t{0},
+                           [](int64_t sum, const VerifyRow& row) { return sum + row.drafts; });
+  }
   bool empty() const { return rows.empty(); }
 };
 
@@ -77,6 +83,11 @@ struct StepResult {
   double seconds = 0;            // of the device: the step, without its drafts
   double draft_seconds = 0;      // before it, by the draft model
   double idle_seconds = 0;       // of the device, before those: since the end of the step before
+
+  int64_t num_rejected() const {  // drafts
+    return std::count_if(head.begin(), head.end(),
+                         [](const HeadResult& one) { return (one.flags & HeadResult::kRejected) != 0; });
+  }
 };
 
 }  // namespace penstock

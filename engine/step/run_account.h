@@ -35,6 +35,7 @@ struct HeadBucket {
 
 struct PlannedStep {
   int64_t tokens = 0, prefill_tokens = 0, head_rows = 0, sequences = 0;
+  int64_t drafts = 0;  // of the tokens
   StepWork work{};
   bool after_sleep = false;  // the engine had nothing to do before it
 };
