@@ -31,6 +31,7 @@ struct EngineConfig {
   bool profile_ops = false;  // some steps run with marks between their ops
   bool deterministic = false;
   Speculation speculation = Speculation::off;
+  int32_t fixed_drafts = -1;  // bench: so many of each sequence in every step; -1: what is expected to gain most
   // bench: tokens come from a table (kernels/backend.h, DrawFromTable) that drafts agree with at this rate; < 0: not so.
   float table_agreement = -1;
   bool random_weights = false;  // bench: a fixed seed instead of the folder's weights
