@@ -238,8 +238,7 @@ class GpuOpBench {
     const int64_t tokens = rows * fresh, head_dim = model_.head_dim, kv_heads = model_.kv_heads;
     const StepPlan plan = plan_of(rows, fresh, context);
     const auto blocks = static_cast<int64_t>(plan.block_tables.size());
-    StepBuffers buffers({.tokens = tokens, .head_rows = 1, .rows = rows, .table_entries = blocks, .vocab = 1},
-                        *backend_);
+    StepBuffers buffers({.tokens = tokens, .head_rows = 1, .rows = rows, .table_entries = blocks}, *backend_);
     buffers.upload(plan, tokens, 0, *backend_);
     const StepView step = buffers.view(tokens);
 

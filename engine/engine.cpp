@@ -17,8 +17,8 @@
 namespace penstock {
 namespace {
 
-std::unique_ptr<SafetensorsFolder> open_weights(const ModelFolder& folder, const EngineConfig& config) {
-  return config.random_weights ? nullptr : std::make_unique<SafetensorsFolder>(folder.path);
+std::unique_ptr<SafetensorsFolder> open_weights(const std::string& folder, const EngineConfig& config) {
+  return config.random_weights ? nullptr : std::make_unique<SafetensorsFolder>(folder);
 }
 
 ModelConfig with_checkpoint_dtype(ModelConfig model, const SafetensorsFolder* files) {
@@ -41,6 +41,20 @@ SchedulerConfig scheduler_config(const ModelConfig& model, const EngineConfig& c
           .fixed_drafts = config.fixed_drafts};
 }
 
+// The model that drafts, with its files open.
+struct OpenDraft {
+  OpenDraft(const DraftFolder& folder, const EngineConfig& config)
+      : files(open_weights(folder.path, config)),
+        model{with_checkpoint_dtype(folder.model, files.get()), files.get(), folder.num_ids} {}
+
+  std::unique_ptr<SafetensorsFolder> files;
+  DraftModel model;
+};
+
+std::unique_ptr<OpenDraft> open_draft(const std::optional<DraftFolder>& folder, const EngineConfig& config) {
+  return folder ? std::make_unique<OpenDraft>(*folder, config) : nullptr;
+}
+
 }  // namespace
 
 struct Engine::Impl {
@@ -48,6 +62,7 @@ struct Engine::Impl {
   StageTimes& times;
   std::unique_ptr<SafetensorsFolder> files;
   const ModelConfig model;
+  const std::unique_ptr<OpenDraft> draft;  // null: none
   RankGroup ranks;
   Scheduler scheduler;  // engine thread only
   std::function<void()> notify = [] {};
@@ -64,12 +79,14 @@ struct Engine::Impl {
 
   std::thread thread;
 
-  Impl(const ModelFolder& folder, const ModelConfig& m, const EngineConfig& c, StageTimes& t)
+  Impl(const ModelFolder& folder, const ModelConfig& m, const EngineConfig& c, StageTimes& t,
+       const std::optional<DraftFolder>& d)
       : config(c),
         times(t),
-        files(open_weights(folder, c)),
+        files(open_weights(folder.path, c)),
         model(with_checkpoint_dtype(m, files.get())),
-        ranks(model, config, files.get(), times),
+        draft(open_draft(d, c)),
+        ranks(model, config, files.get(), times, draft ? &draft->model : nullptr),
         scheduler(scheduler_config(model, config, ranks.memory_plan())) {
     thread = std::thread([this] { loop(); });
   }
@@ -163,6 +180,7 @@ struct Engine::Impl {
     if (step.prefill_tokens) times.add(Stage::prefill, trunk * prefill_share);
     if (step.prefill_tokens < step.tokens) times.add(Stage::decode, trunk * (1 - prefill_share));
     times.add(Stage::sample, done.timing.head_seconds);
+    if (done.timing.draft_seconds > 0) times.add(Stage::draft, done.timing.draft_seconds);
     {
       std::lock_guard lock(mutex);
       BucketStats& bucket = buckets[done.timing.bucket];
@@ -216,8 +234,9 @@ struct Engine::Impl {
   }
 };
 
-Engine::Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times)
-    : impl_(std::make_unique<Impl>(folder, model, config, times)) {}
+Engine::Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times,
+               const std::optional<DraftFolder>& draft)
+    : impl_(std::make_unique<Impl>(folder, model, config, times, draft)) {}
 Engine::~Engine() = default;
 
 void Engine::add(SequenceInput input) {

@@ -46,7 +46,7 @@ class RunAccount {
 
   const std::map<std::pair<StepKind, int64_t>, StepClass>& classes() const { return classes_; }  // by kind and bucket
   const std::map<int64_t, HeadBucket>& heads() const { return heads_; }  // by the padded rows of a step
-  double busy_seconds() const { return busy_seconds_; }                  // of the device: in steps
+  double busy_seconds() const { return busy_seconds_; }                  // of the device: in steps and drafts
   // Between the end of a step and the beginning of the next, while the engine had work: copies, and waiting for the
   // host. Recording graphs is a part of it.
   double idle_seconds() const { return idle_seconds_; }
