@@ -108,8 +108,8 @@ constexpr int32_t kMaxLogitEdits = 1024;
 
 // What penalties and edits need, by slot: the device's truth, so that steps can be in flight.
 struct SlotState {
-  static constexpr uint16_t kInPrompt = 0x8000;
-  uint16_t* counts = nullptr;     // [slots, vocab] times drawn (saturating at 0x7FFF), and kInPrompt
+  static constexpr uint16_t kInPrompt = 0x8000, kMostDrawn = kInPrompt - 1;
+  uint16_t* counts = nullptr;     // [slots, vocab] times drawn (saturating at kMostDrawn), and kInPrompt
   LogitEdit* edits = nullptr;     // [slots, kMaxLogitEdits]
   int32_t* num_edits = nullptr;   // [slots]
   int64_t slots = 0, vocab = 0;
