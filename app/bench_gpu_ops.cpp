@@ -45,6 +45,8 @@ class GpuOpBench {
     sequences("decode", 64, 1, 1024);
     sequences("decode", 64, 1, 4096);
     sequences("decode", 64, 4, 4096);
+    for (int64_t rows : {1, 16})
+      for (int64_t fresh : {8, 16}) sequences("verify", rows, fresh, 4096);
     sequences("prefill", 16, 1024, 1024);
     sequences("prefill", 4, 4096, 4096);
     sequences("prefill", 1, 16384, 16384);

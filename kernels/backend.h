@@ -116,7 +116,7 @@ struct GatherRows {
 };
 
 struct Head {                  // for sample and score: rows of the other kind are left alone
-  Tensor logits;               // [rows, vocab], f32; not changed
+  Tensor logits;               // [rows, vocab], f32; not changed. SlotState::vocab may be larger: those ids are not drawn
   const HeadRow* rows;         // [rows]
   HeadResult* results;         // [rows]
   int32_t* last_tokens;        // [slots], written by sample
@@ -127,7 +127,8 @@ struct Head {                  // for sample and score: rows of the other kind a
 };
 
 // Which drafts of each row were drawn: those before the first that differs from its draw. The draw there, or after the
-// last draft, is the slot's last token; the results behind it get HeadResult::kRejected.
+// last draft, is the slot's last token (0 where it gave none, as with sample); with edits the draws up to it count. The
+// results behind it get HeadResult::kRejected.
 struct AcceptDrafts {
   const VerifyRow* rows;       // [count]
   int64_t count;
@@ -138,11 +139,11 @@ struct AcceptDrafts {
 };
 
 // For measuring speculation without trained models: in place of what sample drew, a token that (seed, choice, position)
-// alone decides. Rows that are DrawKind::draft get it with probability `agreement` and else another. Rows to be scored, and
-// those whose result has no token, are left alone.
+// alone decides. Rows that are DrawKind::draft get it with probability `agreement` and else another. Log-probabilities
+// stay those of the draws. Rows to be scored, and those whose result has no token, are left alone.
 struct DrawFromTable {
   Head head;                   // after sample; its rows have no edits
-  int32_t vocab;               // the table's tokens are [0, vocab)
+  int32_t vocab;               // the table's tokens are [0, vocab), of the model and of whoever drafts for it alike
   float agreement;             // [0, 1]
 };
 

@@ -33,14 +33,16 @@ struct KvCache {
   int64_t head_dim = 0;
 };
 
-// Drafts: ids that may follow a slot's last token, kept on the device right behind the last tokens of all slots.
+// Drafts: ids that may follow a slot's last token, kept on the device right behind the last tokens of all slots. A row
+// that verifies them has one token more.
 constexpr int32_t kMaxDrafts = 15;
 
 // What becomes of a drawn token.
 enum class DrawKind : int16_t {
-  next,    // it is the slot's last token, and counts as drawn
-  verify,  // accept_drafts decides
-  draft,   // it is the slot's draft HeadRow::drafted
+  next,    // it is the slot's last token, and counts as drawn; HeadRow::drafted is 0
+  verify,  // accept_drafts decides; until then only the result has it
+  draft,   // it is the slot's draft HeadRow::drafted, below kMaxDrafts; in a call of sample a slot has one such row, or
+           // some that verify
 };
 
 // What is wanted of one row of logits. Uploaded as is, so plain and padded to 8 bytes.
@@ -65,7 +67,8 @@ struct HeadRow {
   int16_t edits = 0;         // 1: draw by the slot's SlotState; 0: it is not looked at. Of rows with edits that are
                              // DrawKind::next, which count there, at most one of a slot in a call of sample.
   DrawKind draw = DrawKind::next;
-  int32_t drafted = 0;       // [0, kMaxDrafts]: so many of the slot's drafts come before this draw, and count as drawn
+  int32_t drafted = 0;       // [0, kMaxDrafts]: so many of the slot's drafts come before this draw. To a row with edits
+                             // they count as drawn, ids beyond the logits excepted.
 };
 static_assert(sizeof(HeadRow) == 64);
 
@@ -73,7 +76,7 @@ struct HeadResult {
   static constexpr int32_t kArgmax = 1;     // score: the target has the largest logit (ties: the lowest id is largest)
   static constexpr int32_t kNonFinite = 2;  // a logit is NaN or infinite upward, or all are -inf: token is -1
   static constexpr int32_t kAllBanned = 4;  // the edits leave no id above -inf: token is -1
-  static constexpr int32_t kRejected = 8;   // it follows a draft that was not drawn: nothing here counts
+  static constexpr int32_t kRejected = 8;   // it follows a draft that was not drawn: nothing here counts, no other flag
   int32_t token = -1;
   float logprob = 0;        // of token or target, under the raw logits (no edit, no temperature, no filter)
   int32_t flags = 0;
@@ -82,7 +85,7 @@ static_assert(sizeof(HeadResult) == 12);
 
 // A row of a step that fed drafts, for accept_drafts. Uploaded as is.
 struct VerifyRow {
-  int32_t slot = -1;
+  int32_t slot = -1;   // at most once in a call; -1 for padding
   int32_t first = 0;   // results[first … first + drafts] are its draws: after its last token, after each draft
   int32_t drafts = 0;  // [1, kMaxDrafts]
   int32_t edits = 0;   // 1: what is accepted counts as drawn in SlotState
@@ -108,8 +111,8 @@ constexpr int32_t kMaxLogitEdits = 1024;
 
 // What penalties and edits need, by slot: the device's truth, so that steps can be in flight.
 struct SlotState {
-  static constexpr uint16_t kInPrompt = 0x8000;
-  uint16_t* counts = nullptr;     // [slots, vocab] times drawn (saturating at 0x7FFF), and kInPrompt
+  static constexpr uint16_t kInPrompt = 0x8000, kMostDrawn = kInPrompt - 1;
+  uint16_t* counts = nullptr;     // [slots, vocab] times drawn (saturating at kMostDrawn), and kInPrompt
   LogitEdit* edits = nullptr;     // [slots, kMaxLogitEdits]
   int32_t* num_edits = nullptr;   // [slots]
   int64_t slots = 0, vocab = 0;

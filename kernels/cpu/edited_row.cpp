@@ -20,7 +20,7 @@ void edit_row(float* edited, const float* logits, int64_t vocab, const HeadRow& 
               const int32_t* drafts) {
   std::memcpy(edited, logits, vocab * sizeof(float));
   const uint16_t* counts = slots.counts + want.slot * slots.vocab;
-  const auto times = [&](int64_t id) { return counts[id] & ~SlotState::kInPrompt; };
+  const auto times = [&](int64_t id) { return counts[id] & SlotState::kMostDrawn; };
   auto penalize = [&](int64_t begin, int64_t end) {
     for (int64_t id = begin; id < end; id++)
       if (counts[id] != 0) edited[id] = penalized(logits[id], times(id), want);
@@ -37,9 +37,8 @@ void edit_row(float* edited, const float* logits, int64_t vocab, const HeadRow& 
   const std::span drawn(drafts, want.drafted);
   for (int32_t draft : drawn) {
     if (draft < 0 || draft >= vocab) continue;
-    constexpr int kMost = SlotState::kInPrompt - 1;
     const auto again = static_cast<int>(std::ranges::count(drawn, draft));
-    edited[draft] = penalized(logits[draft], std::min(times(draft) + again, kMost), want);
+    edited[draft] = penalized(logits[draft], std::min<int>(times(draft) + again, SlotState::kMostDrawn), want);
   }
   const LogitEdit* edits = slots.edits + int64_t{want.slot} * kMaxLogitEdits;
   for (int32_t i = 0; i < slots.num_edits[want.slot]; i++)

@@ -11,8 +11,7 @@ void edit_row(float* edited, const float* logits, int64_t vocab, const HeadRow& 
               const int32_t* drafts);
 
 inline void count_drawn(uint16_t& count) {
-  constexpr uint16_t kMost = SlotState::kInPrompt - 1;
-  if ((count & kMost) < kMost) count++;
+  if ((count & SlotState::kMostDrawn) < SlotState::kMostDrawn) count++;
 }
 
 }  // namespace penstock::cpu
