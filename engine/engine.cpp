@@ -28,6 +28,7 @@ ModelConfig with_checkpoint_dtype(ModelConfig model, const SafetensorsFolder* fi
 
 SchedulerConfig scheduler_config(const ModelConfig& model, const EngineConfig& config, const MemoryPlan& plan) {
   const RopeLayout rope(model, plan.max_context);
+  const std::optional<ModelMemory>& draft = plan.draft;
   return {.max_batch = plan.max_batch,
           .max_step_tokens = plan.max_step_tokens,
           .max_head_rows = plan.max_step_tokens,
@@ -38,7 +39,10 @@ SchedulerConfig scheduler_config(const ModelConfig& model, const EngineConfig& c
           .long_rope_begin = static_cast<int32_t>(rope.long_begin),
           .prefix_cache = config.prefix_cache,
           .speculation = config.speculation,
-          .fixed_drafts = config.fixed_drafts};
+          .fixed_drafts = config.fixed_drafts,
+          .draft_context = draft ? draft->max_context : 0,
+          .draft_step_tokens = draft ? plan.max_step_tokens : 0,
+          .draft_share = draft ? static_cast<double>(draft->weight_bytes) / static_cast<double>(plan.weight_bytes) : 0};
 }
 
 // The model that drafts, with its files open.
