@@ -44,6 +44,18 @@ double DraftController::pass_seconds(int64_t rows) const {
   return draft_.largest() > 0 ? draft_.seconds(rows) : draft_share_ * step_seconds(rows);
 }
 
+// Of a step's share: what is fed once serves all the steps that are left.
+double DraftController::catch_up_seconds(std::span<const DraftCandidate> candidates) const {
+  constexpr double kTokensAStep = 2, kShareOfLeft = 0.5;  // sequences may end before their limit
+  double sum = 0;
+  for (const DraftCandidate& candidate : candidates) {
+    if (!candidate.by_model || candidate.catch_up == 0) continue;
+    const double steps = std::max(1.0, kShareOfLeft / kTokensAStep * candidate.left);
+    sum += draft_share_ * any_.seconds(candidate.catch_up) / steps;
+  }
+  return sum;
+}
+
 DraftChoice DraftController::choose(int64_t rows, int64_t budget, std::span<const DraftCandidate> candidates,
                                     bool even_at_a_loss) const {
   DraftChoice choice;
@@ -63,11 +75,12 @@ DraftChoice DraftController::choose(int64_t rows, int64_t budget, std::span<cons
     if (candidate.by_model) most_passes = std::max(most_passes, candidate.most);
   }
 
+  const double pass = pass_seconds(model_rows), catch_up = catch_up_seconds(candidates);
   double best = even_at_a_loss ? 0 : plain_rate;
   int32_t best_passes = 0;
   size_t best_drafts = 0;  // how many of the list are looked at
   for (int32_t passes = 0; passes <= most_passes; ++passes) {
-    const double before = gap_.seconds(1) + passes * (passes > 0 ? pass_seconds(model_rows) : 0);
+    const double before = gap_.seconds(1) + (passes > 0 ? passes * pass + catch_up : 0);
     double tokens = static_cast<double>(rows);
     size_t taken = 0;
     for (size_t i = 0; i < drafts.size(); ++i) {
@@ -86,11 +99,14 @@ DraftChoice DraftController::choose(int64_t rows, int64_t budget, std::span<cons
   return choice;
 }
 
-bool DraftController::could_gain(int64_t rows, int64_t budget) const {
+bool DraftController::could_gain(int64_t rows, int64_t budget, bool by_model) const {
   const double plain = step_seconds(rows);
   if (plain == 0) return false;
-  for (int64_t each = 1; each <= kMaxDrafts && rows * each <= budget; each *= 2)
-    if (static_cast<double>(1 + each) * plain > step_seconds(rows * (1 + each)) + gap_.seconds(1)) return true;
+  for (int64_t each = 1; each <= kMaxDrafts && rows * each <= budget; each *= 2) {
+    const double drafting = by_model ? static_cast<double>(each) * pass_seconds(rows) : 0;
+    if (static_cast<double>(1 + each) * plain > step_seconds(rows * (1 + each)) + gap_.seconds(1) + drafting)
+      return true;
+  }
   return false;
 }
 

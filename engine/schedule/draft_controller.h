@@ -17,6 +17,8 @@ namespace penstock {
 struct DraftCandidate {
   int32_t most = 0;                           // drafts, [1, kMaxDrafts]
   bool by_model = false;                      // they have to be computed
+  int32_t catch_up = 0;                       // tokens that the draft model has to be fed first, once
+  int32_t left = 1;                           // tokens that the sequence may still have
   std::array<double, kMaxDrafts> survival{};  // [most] probability that a draft and all before it are accepted; falls
 };
 
@@ -48,8 +50,8 @@ class DraftController {
   DraftChoice choose(int64_t rows, int64_t budget, std::span<const DraftCandidate> candidates,
                      bool even_at_a_loss = false) const;
 
-  // Whether drafts could gain anything if all were accepted.
-  bool could_gain(int64_t rows, int64_t budget) const;
+  // Whether drafts could gain anything if all were accepted; by_model: those of the draft model.
+  bool could_gain(int64_t rows, int64_t budget, bool by_model = false) const;
 
   // Of a step that decodes `rows` sequences without drafts. 0: not known yet.
   double plain_seconds(int64_t rows) const { return step_seconds(rows); }
@@ -57,6 +59,7 @@ class DraftController {
  private:
   double step_seconds(int64_t tokens) const;
   double pass_seconds(int64_t rows) const;
+  double catch_up_seconds(std::span<const DraftCandidate> candidates) const;
 
   const double draft_share_;
   StepCost decoding_;  // steps without prefill

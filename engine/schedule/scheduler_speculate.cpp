@@ -10,6 +10,7 @@ namespace {
 constexpr double kWorthWaiting = 1.03;  // the gain for which plans begin to wait for results
 constexpr int32_t kQuietPlans = 2;      // without drafts, before they no longer do
 constexpr int32_t kProbePlans = 4;
+constexpr double kTrialsAtFirst = 4;
 constexpr int64_t kRarestProbe = 4096;
 
 // Of `count` drafts with these chances.
@@ -53,7 +54,7 @@ void Scheduler::Impl::choose_drafts() {
   const int64_t budget = std::min(config.max_step_tokens, config.max_head_rows) - rows;
   if (config.fixed_drafts >= 0) return give_fixed_drafts(owners, candidates, budget);
 
-  if (!speculating && by_model && --looks_to_probe <= 0) {
+  if (!speculating && by_model && --looks_to_probe <= 0 && controller.could_gain(rows, budget, true)) {
     looks_to_probe = probe_interval = std::min(2 * probe_interval, kRarestProbe);
     probe_plans = kProbePlans;
   }
@@ -117,6 +118,8 @@ DraftCandidate Scheduler::Impl::propose_by_text(Sequence& sequence, int32_t most
     drafting.proposal = ngram.propose(sequence.tokens, drafting.index, kMaxDrafts);
     drafting.proposed_at = size;
   }
+  // At first it is only watched how proposals do.
+  if (!speculating && config.fixed_drafts < 0 && all_ngram.tried(0) < kTrialsAtFirst) return {};
   const auto count = std::min(most, static_cast<int32_t>(drafting.proposal.size()));
   return candidate_for(count, false, drafting.ngram, all_ngram);
 }
@@ -134,7 +137,11 @@ DraftCandidate Scheduler::Impl::propose_by_model(Sequence& sequence, int32_t mos
     return {};
   }
   draft_tokens_left -= std::min(lacking, draft_tokens_left);
-  return candidate_for(count, true, drafting.model, all_model);
+  DraftCandidate candidate = candidate_for(count, true, drafting.model, all_model);
+  constexpr int32_t kAsEver = 2;  // its last token, and the draft that was the last one right
+  candidate.catch_up = std::max(0, lacking - kAsEver);
+  candidate.left = sequence.max_new - sequence.drawn;
+  return candidate;
 }
 
 // As many as there are without taking any from others; drafts that have no place are left out.

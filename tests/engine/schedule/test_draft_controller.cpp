@@ -124,3 +124,26 @@ TEST_CASE("a slow step now and then changes nothing, a new cost does") {
   CHECK(cost.knows(131));
   CHECK_FALSE(cost.knows(150));
 }
+
+TEST_CASE("what the draft model has to be fed first is weighed against what is left of the sequence") {
+  const Device device{1, 64, 0.1};
+  DraftController controller(0.1);
+  learn(controller, device, 1, 1);
+  learn(controller, device, 1, 5, 4);
+  controller.observe({.rows = 1, .tokens = 4096, .prefill_tokens = 4096, .seconds = 64});
+  DraftCandidate one = candidate(4, 0.8, true);
+  one.catch_up = 4096, one.left = 1000;
+  CHECK(controller.choose(1, 100, std::vector{one}).total == 4);
+  one.left = 5;
+  CHECK(controller.choose(1, 100, std::vector{one}).total == 0);
+  one.catch_up = 0;
+  CHECK(controller.choose(1, 100, std::vector{one}).total == 4);
+}
+
+TEST_CASE("a draft model that is as slow as the target cannot gain") {
+  DraftController slow(1), fast(0.1);
+  for (DraftController* controller : {&slow, &fast}) learn(*controller, {1, 64, 1}, 1, 1);
+  CHECK(slow.could_gain(1, 100));
+  CHECK_FALSE(slow.could_gain(1, 100, true));
+  CHECK(fast.could_gain(1, 100, true));
+}
