@@ -86,7 +86,8 @@ ExitCode run(const Options& options) {
       make_backend({.device = config.device, .dtype = config.dtype, .threads = 1, .kernels = config.kernels});
   std::optional<ShardPlan> draft_shard;
   std::optional<ModelShare> draft_share;
-  if (draft) draft_share.emplace(draft->model, draft_shard.emplace(draft->model, 0, config.tensor_parallel));
+  if (draft)
+    draft_share.emplace(draft->model, draft_shard.emplace(draft_shard_plan(draft->model, 0, config.tensor_parallel)));
   const MemoryPlan plan = plan_memory(model, config, shard, *backend, draft_share);
   std::printf("memory of %s on %s, %s\n%s", config.tensor_parallel == 1 ? "the run" : "each rank",
               config.device == DeviceKind::cuda ? "CUDA" : "the CPU", dtype_name(config.dtype),

@@ -87,21 +87,23 @@ int64_t peak_host_bytes() {
   return 0;
 }
 
+OrderedJson model_memory(const ModelMemory& memory) {
+  return {{"weight_bytes", memory.weight_bytes},         {"rope_bytes", memory.rope_bytes},
+          {"activation_bytes", memory.activation_bytes}, {"step_bytes", memory.step_bytes},
+          {"graph_bytes", memory.graph_bytes},           {"kv_bytes", memory.kv_bytes},
+          {"kv_block_bytes", memory.kv_block_bytes}};
+}
+
 OrderedJson memory(const MemoryPlan& plan, int64_t peak) {
-  return {{"plan",
-           {{"available_bytes", plan.available_bytes},
-            {"weight_bytes", plan.weight_bytes},
-            {"rope_bytes", plan.rope_bytes},
-            {"activation_bytes", plan.activation_bytes},
-            {"step_bytes", plan.step_bytes},
-            {"workspace_bytes", plan.workspace_bytes},
-            {"graph_bytes", plan.graph_bytes},
-            {"kv_bytes", plan.kv_bytes},
-            {"total_bytes", plan.total_bytes()},
-            {"left_over_bytes", plan.left_over_bytes()},
-            {"max_batch", plan.max_batch},
-            {"max_step_tokens", plan.max_step_tokens}}},
-          {"peak_host_bytes", peak}};
+  OrderedJson all = {{"available_bytes", plan.available_bytes}};
+  all.update(model_memory(plan));
+  if (plan.draft) all["draft"] = model_memory(*plan.draft);
+  all.update({{"workspace_bytes", plan.workspace_bytes},
+              {"total_bytes", plan.total_bytes()},
+              {"left_over_bytes", plan.left_over_bytes()},
+              {"max_batch", plan.max_batch},
+              {"max_step_tokens", plan.max_step_tokens}});
+  return {{"plan", std::move(all)}, {"peak_host_bytes", peak}};
 }
 
 WorkInput work_input(const ReportInput& input, const EngineStats& stats) {

@@ -7,7 +7,6 @@
 #include <functional>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <thread>
 
 #include "engine/model/weights.h"
@@ -49,14 +48,6 @@ class Channel {
   std::deque<T> items_;
   bool closed_ = false;
 };
-
-std::unique_ptr<ShardPlan> shard_draft(const ModelConfig& model, int rank, int ranks) {
-  try {
-    return std::make_unique<ShardPlan>(model, rank, ranks);
-  } catch (const Error& error) {
-    throw Error(error.code(), std::string("the draft model: ") + error.what());
-  }
-}
 
 }  // namespace
 
@@ -148,7 +139,9 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
     StageTimer timer(times, Stage::plan_memory);
     for (int r = 0; r < config.tensor_parallel; ++r) {
       group.ranks[r].shard = std::make_unique<ShardPlan>(model, r, config.tensor_parallel);
-      if (draft) group.ranks[r].draft_shard = shard_draft(draft->model, r, config.tensor_parallel);
+      if (draft)
+        group.ranks[r].draft_shard =
+            std::make_unique<ShardPlan>(draft_shard_plan(draft->model, r, config.tensor_parallel));
       group.ranks[r].backend = make_backend({.device = config.device,
                                              .index = r,
                                              .dtype = config.dtype,
