@@ -21,7 +21,6 @@ StepBuffers::Layout StepBuffers::layout(const StepCapacity& capacity) {
     return at;
   };
   Layout at;
-  at.head_rows = place(capacity.head_rows * static_cast<int64_t>(sizeof(HeadRow)) / 4);
   at.input_ids = place(capacity.tokens);
   at.positions = place(capacity.tokens);
   at.token_rows = place(capacity.tokens);
@@ -31,7 +30,9 @@ StepBuffers::Layout StepBuffers::layout(const StepCapacity& capacity) {
   at.row_table = place(capacity.rows);
   at.head_tokens = place(capacity.head_rows);
   at.verify = place(capacity.rows * static_cast<int64_t>(sizeof(VerifyRow)) / 4);
-  at.block_tables = place(capacity.table_entries);  // last: only what is used is uploaded
+  // Last: only what is used of these is uploaded.
+  at.head_rows = place(capacity.head_rows * static_cast<int64_t>(sizeof(HeadRow)) / 4);
+  at.block_tables = place(capacity.table_entries);
   at.end = end;
   return at;
 }
@@ -58,7 +59,9 @@ void StepBuffers::upload(const StepPlan& plan, int64_t tokens, int64_t head_rows
   write_tokens(plan, tokens, host);
   write_head(plan, head_rows, host);
   std::copy(plan.block_tables.begin(), plan.block_tables.end(), host + at_.block_tables);
-  staging.upload(device_.data(), (at_.block_tables + table_entries) * 4, backend);
+  const int64_t end = table_entries > 0 ? at_.block_tables + table_entries
+                                        : at_.head_rows + head_rows * static_cast<int64_t>(sizeof(HeadRow)) / 4;
+  staging.upload(device_.data(), end * 4, backend);
 }
 
 void StepBuffers::write_tokens(const StepPlan& plan, int64_t tokens, int32_t* host) const {

@@ -38,8 +38,8 @@ class StepBuffers {
  private:
   // Offsets into the uploaded block, in int32 units.
   struct Layout {
-    int64_t head_rows, input_ids, positions, token_rows, row_begin, row_context, row_rope, row_table, head_tokens,
-        verify, block_tables, end;
+    int64_t input_ids, positions, token_rows, row_begin, row_context, row_rope, row_table, head_tokens, verify,
+        head_rows, block_tables, end;
   };
   static Layout layout(const StepCapacity& capacity);
   void write_tokens(const StepPlan& plan, int64_t tokens, int32_t* host) const;
