@@ -35,9 +35,8 @@ double DraftController::step_seconds(int64_t tokens) const {
   const int64_t largest = decoding_.largest();
   if (largest == 0 || tokens <= largest) return decoding_.seconds(tokens);
   const double known = decoding_.seconds(largest);
-  if (any_.largest() > largest) return known * std::max(1.0, any_.seconds(tokens) / any_.seconds(largest));
-  constexpr int64_t kHardlyMore = 16;
-  return tokens <= largest + kHardlyMore ? known : decoding_.seconds(tokens);
+  if (any_.largest() <= largest) return decoding_.seconds(tokens);
+  return known * std::max(1.0, any_.seconds(tokens) / any_.seconds(largest));
 }
 
 double DraftController::pass_seconds(int64_t rows) const {

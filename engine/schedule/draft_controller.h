@@ -61,11 +61,12 @@ class DraftController {
   double pass_seconds(int64_t rows) const;
   double catch_up_seconds(std::span<const DraftCandidate> candidates) const;
 
+  static constexpr int64_t kFirst = 2;  // the first of a size are no replays, and their products may be timed in them
   const double draft_share_;
-  StepCost decoding_;  // steps without prefill
-  StepCost any_;       // all steps: what larger ones may cost
-  StepCost draft_;     // one pass of the draft model, by its rows
-  StepCost gap_;       // the device's wait before a step whose drafts hung on the one before
+  StepCost decoding_{kFirst};  // steps without prefill
+  StepCost any_{kFirst};       // all steps: what larger ones may cost
+  StepCost draft_{kFirst};     // one pass of the draft model, by its rows
+  StepCost gap_;               // the device's wait before a step whose drafts hung on the one before
 };
 
 }  // namespace penstock

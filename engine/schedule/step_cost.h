@@ -8,10 +8,14 @@ namespace penstock {
 
 class StepCost {
  public:
+  // ignored: of each size, so many steps at first, which run as no later one does.
+  explicit StepCost(int64_t ignored = 0) : ignored_(ignored) {}
+
   void observe(int64_t tokens, double seconds);
 
-  // Between sizes that were seen a straight line; below the smallest, that one's; above the largest, in proportion to
-  // the tokens. 0 when nothing was seen.
+  // Between sizes that were seen a straight line; below the smallest, that one's; above the largest, the line through
+  // it and another, or hope where no other was seen: as much to twice the size, then in proportion. 0 when nothing was
+  // seen that counts.
   double seconds(int64_t tokens) const;
 
   bool knows(int64_t tokens) const { return sizes_.contains(size_class(tokens)); }
@@ -32,7 +36,10 @@ class StepCost {
 
   // Exact to 16, then steps of an eighth: about what graphs pad to.
   static int64_t size_class(int64_t tokens);
+  double beyond(int64_t tokens) const;
 
+  int64_t ignored_;
+  std::map<int64_t, int64_t> seen_;  // of each size, at most ignored_
   std::map<int64_t, Recent> sizes_;
 };
 

@@ -113,9 +113,11 @@ TEST_CASE("a slow step now and then changes nothing, a new cost does") {
   for (int i = 0; i < 50; ++i) cost.observe(4, i % 5 == 2 ? 100 : 1);
   CHECK(cost.seconds(4) == 1);
   CHECK(cost.seconds(1) == 1);
-  CHECK(cost.seconds(8) == 2);  // in proportion, where nothing larger was seen
+  CHECK(cost.seconds(8) == 1);  // it is hoped, where no other size was seen
+  CHECK(cost.seconds(16) == 2);
   cost.observe(8, 1.5);
   CHECK(cost.seconds(6) == Approx(1.25));
+  CHECK(cost.seconds(16) == Approx(2.5));
   for (int i = 0; i < 5; ++i) cost.observe(4, 3);
   CHECK(cost.seconds(4) == 3);
   CHECK(cost.seconds(6) == 3);  // more tokens are never cheaper
@@ -130,7 +132,7 @@ TEST_CASE("what the draft model has to be fed first is weighed against what is l
   DraftController controller(0.1);
   learn(controller, device, 1, 1);
   learn(controller, device, 1, 5, 4);
-  controller.observe({.rows = 1, .tokens = 4096, .prefill_tokens = 4096, .seconds = 64});
+  for (int i = 0; i < 3; ++i) controller.observe({.rows = 1, .tokens = 4096, .prefill_tokens = 4096, .seconds = 64});
   DraftCandidate one = candidate(4, 0.8, true);
   one.catch_up = 4096, one.left = 1000;
   CHECK(controller.choose(1, 100, std::vector{one}).total == 4);
