@@ -31,6 +31,8 @@ void StepCost::observe(int64_t tokens, double seconds) {
 double StepCost::beyond(int64_t tokens) const {
   const auto& [size, recent] = *sizes_.rbegin();
   const double most = recent.median();
+  constexpr int64_t kFew = 16;
+  if (tokens <= size + kFew) return most;
   // Not a close one: the line's slope would be noise.
   for (auto other = std::next(sizes_.rbegin()); other != sizes_.rend(); ++other) {
     if (other->first * 8 > size * 7) continue;

@@ -13,9 +13,9 @@ class StepCost {
 
   void observe(int64_t tokens, double seconds);
 
-  // Between sizes that were seen a straight line; below the smallest, that one's; above the largest, the line through
-  // it and another, or hope where no other was seen: as much to twice the size, then in proportion. 0 when nothing was
-  // seen that counts.
+  // Between sizes that were seen a straight line; below the smallest, that one's. A few tokens above the largest, that
+  // one's too, since that is how more becomes known; beyond, the line through it and another, or where no other was
+  // seen as much to twice the size, and then in proportion. 0 when nothing was seen that counts.
   double seconds(int64_t tokens) const;
 
   bool knows(int64_t tokens) const { return sizes_.contains(size_class(tokens)); }

@@ -113,11 +113,12 @@ TEST_CASE("a slow step now and then changes nothing, a new cost does") {
   for (int i = 0; i < 50; ++i) cost.observe(4, i % 5 == 2 ? 100 : 1);
   CHECK(cost.seconds(4) == 1);
   CHECK(cost.seconds(1) == 1);
-  CHECK(cost.seconds(8) == 1);  // it is hoped, where no other size was seen
-  CHECK(cost.seconds(16) == 2);
+  CHECK(cost.seconds(20) == 1);  // it is hoped, where no other size was seen
+  CHECK(cost.seconds(24) == 3);
   cost.observe(8, 1.5);
   CHECK(cost.seconds(6) == Approx(1.25));
-  CHECK(cost.seconds(16) == Approx(2.5));
+  CHECK(cost.seconds(24) == Approx(1.5));
+  CHECK(cost.seconds(28) == Approx(1.5 + 0.125 * 20));
   for (int i = 0; i < 5; ++i) cost.observe(4, 3);
   CHECK(cost.seconds(4) == 3);
   CHECK(cost.seconds(6) == 3);  // more tokens are never cheaper
