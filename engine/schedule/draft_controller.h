@@ -35,6 +35,7 @@ struct StepRecord {
   int64_t draft_rows = 0, draft_passes = 0;  // of the draft model
   int64_t catch_up_tokens = 0;               // that the first pass was fed beside one a row
   bool alone = false;                        // nothing else was in flight: the device waited for the host before it
+  bool recorded = false;                     // graphs, while the device waited
   double seconds = 0, draft_seconds = 0, idle_seconds = 0;
 };
 
@@ -66,7 +67,7 @@ class DraftController {
   StepCost decoding_{kFirst};  // steps without prefill
   StepCost any_{kFirst};       // all steps: what larger ones may cost
   StepCost draft_{kFirst};     // one pass of the draft model, by its rows
-  StepCost gap_;               // the device's wait before a step whose drafts hung on the one before
+  StepCost gap_{kFirst};       // the device's wait before a step whose drafts hung on the one before
 };
 
 }  // namespace penstock

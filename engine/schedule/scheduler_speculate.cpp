@@ -228,6 +228,7 @@ void Scheduler::Impl::settle_drafts(const InFlight& plan, const StepResult& resu
   record.seconds = result.seconds;
   record.draft_seconds = result.draft_seconds;
   record.idle_seconds = result.idle_seconds;
+  record.recorded = result.recorded;
   if (record.seconds > 0) controller.observe(record);
   SpeculationStats& sum = stats.speculation;
   sum.catch_up_tokens += record.catch_up_tokens;

@@ -83,6 +83,7 @@ struct StepResult {
   double seconds = 0;            // of the device: the step, without its drafts
   double draft_seconds = 0;      // before it, by the draft model
   double idle_seconds = 0;       // of the device, before those: since the end of the step before
+  bool recorded = false;         // graphs meanwhile
 
   int64_t num_rejected() const {  // drafts
     return std::count_if(head.begin(), head.end(),

@@ -48,12 +48,11 @@ void plan_model(ModelMemory& memory, const ModelShare& share, int64_t max_contex
 
 void plan_passes(ModelMemory& memory, const MemoryPlan& plan, const ModelShare& share, const EngineConfig& config,
                  const Backend& backend) {
-  const int64_t head_rows = head_rows_at_once(plan.max_batch);
-  memory.activation_bytes =
-      ActivationBuffers::bytes(share.model, share.shard, backend.activation_dtype(), plan.max_step_tokens, head_rows);
+  memory.activation_bytes = ActivationBuffers::bytes(share.model, share.shard, backend.activation_dtype(),
+                                                     plan.max_step_tokens, plan.head_rows);
   if (!config.graphs) return;
   const auto trunks = static_cast<int64_t>(graph_buckets(plan.max_step_tokens).size());
-  const auto heads = static_cast<int64_t>(graph_buckets(head_rows).size());
+  const auto heads = static_cast<int64_t>(graph_buckets(plan.head_rows).size());
   memory.num_graphs = trunks + heads;
   memory.graph_bytes = trunks * backend.graph_bytes(kTrunkVerbs + share.model.layers * kLayerVerbs) +
                        heads * backend.graph_bytes(kHeadVerbs);
@@ -64,6 +63,7 @@ void plan_steps(MemoryPlan& plan, int32_t max_batch, int32_t max_step_tokens, co
                 const std::optional<ModelShare>& draft, const EngineConfig& config, const Backend& backend) {
   plan.max_batch = max_batch;
   plan.max_step_tokens = std::max(max_step_tokens, max_batch);
+  plan.head_rows = head_rows_at_once(max_batch, config.speculation);
   plan_passes(plan, plan, target, config, backend);
   if (config.profile_ops) plan.num_graphs *= 2, plan.graph_bytes *= 2;  // with and without marks
   plan.step_bytes = StepBuffers::bytes(step_capacity(plan)) + SlotBuffers::bytes(plan.max_batch, plan.vocab);
@@ -78,9 +78,11 @@ void plan_steps(MemoryPlan& plan, int32_t max_batch, int32_t max_step_tokens, co
 
 }  // namespace
 
-int64_t head_rows_at_once(int32_t max_batch) {
+// A pass of the head reads its whole matrix: the rows of a sequence's drafts should not need many.
+int64_t head_rows_at_once(int32_t max_batch, Speculation speculation) {
   constexpr int64_t kMost = 512;
-  return bucket_for(graph_buckets(kMost), std::min<int64_t>(max_batch, kMost));
+  const int64_t each = speculation == Speculation::off ? 1 : 1 + kMaxDrafts;
+  return bucket_for(graph_buckets(kMost), std::min(max_batch * each, kMost));
 }
 
 MemoryPlan plan_memory(const ModelConfig& model, const EngineConfig& config, const ShardPlan& shard,
@@ -123,7 +125,7 @@ StepShape largest_step(const ModelConfig& model, const MemoryPlan& plan, const S
           .heads = shard.heads(),
           .kv_heads = shard.kv_heads(),
           .head_dim = model.head_dim,
-          .head_rows = head_rows_at_once(plan.max_batch),
+          .head_rows = plan.head_rows,
           .vocab = shard.vocab() * shard.ranks()};
 }
 
@@ -152,7 +154,7 @@ std::exception_ptr explained_by(std::exception_ptr error, const MemoryPlan& plan
 
 StepCapacity step_capacity(const MemoryPlan& plan) {
   return {.tokens = plan.max_step_tokens,
-          .head_rows = plan.max_step_tokens + head_rows_at_once(plan.max_batch),
+          .head_rows = plan.max_step_tokens + plan.head_rows,
           .rows = plan.max_batch,
           .table_entries = plan.max_batch * ceil_divide(plan.max_context, plan.block_size)};
 }
@@ -160,7 +162,7 @@ StepCapacity step_capacity(const MemoryPlan& plan) {
 // It draws at most one token a sequence in a pass.
 StepCapacity draft_capacity(const MemoryPlan& plan) {
   return {.tokens = plan.max_step_tokens,
-          .head_rows = plan.max_batch + head_rows_at_once(plan.max_batch),
+          .head_rows = plan.max_batch + plan.head_rows,
           .rows = plan.max_batch,
           .table_entries = plan.max_batch * ceil_divide(plan.draft->max_context, plan.block_size)};
 }

@@ -35,6 +35,7 @@ struct MemoryPlan : ModelMemory {
   int32_t block_size = 0;
   int32_t max_batch = 0;
   int32_t max_step_tokens = 0;
+  int64_t head_rows = 0;  // of logits that exist at once
   int64_t vocab = 0;
   std::optional<ModelMemory> draft;  // of the draft model
 
@@ -58,7 +59,7 @@ MemoryPlan plan_memory(const ModelConfig& model, const EngineConfig& config, con
 // The step buffers that the plan pays for, and how many rows of logits exist at once.
 StepCapacity step_capacity(const MemoryPlan& plan);
 StepCapacity draft_capacity(const MemoryPlan& plan);  // of the draft model
-int64_t head_rows_at_once(int32_t max_batch);
+int64_t head_rows_at_once(int32_t max_batch, Speculation speculation);
 StepShape largest_step(const ModelConfig& model, const MemoryPlan& plan, const ShardPlan& shard);
 StepShape larger(const StepShape& a, const StepShape& b);  // in each dimension
 

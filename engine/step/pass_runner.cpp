@@ -30,7 +30,7 @@ PassRunner::PassRunner(const Model& model, const Place& place, const SlotBuffers
       times_(place.times),
       slots_(slots),
       trunk_buckets_(graph_buckets(model.capacity.tokens)),
-      head_buckets_(graph_buckets(head_rows_at_once(place.memory.max_batch))),
+      head_buckets_(graph_buckets(place.memory.head_rows)),
       loading_(std::async(std::launch::async, [&] { return weights_for(model, place); })),
       rope_(upload_rope(model.config, model.max_context, backend_)),
       activations_(model.config, model.shard, backend_, model.capacity.tokens, head_buckets_.back()),

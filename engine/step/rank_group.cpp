@@ -160,7 +160,7 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
     if (draft && draft->files) check_weights(*draft->files, draft->model, draft_share->shard);
     group.plan = plan_memory(model, group.config, *group.ranks[0].shard, *group.ranks[0].backend, draft_share);
     group.account = std::make_unique<StepAccount>(model, *group.ranks[0].shard, *group.ranks[0].backend,
-                                                  head_rows_at_once(group.plan.max_batch));
+                                                  group.plan.head_rows);
   }
   group.on_all([&](int r) {
     Impl::Rank& rank = group.ranks[r];
@@ -194,6 +194,7 @@ RankGroup::Done RankGroup::wait() {
   one.result = ModelRunner::finish(step, one.timing);
   if (impl_->last.end) one.timing.idle_seconds = step.first_moment().seconds_since(*impl_->last.end);
   one.result.idle_seconds = one.timing.idle_seconds;
+  one.result.recorded = one.timing.recorded;
   impl_->last = std::move(step);
   return one;
 }

@@ -70,7 +70,7 @@ TEST_CASE("What does not fit is exit code 69, with the plan in the message") {
 TEST_CASE("Scratch memory and graphs are paid for, and the parts add up") {
   const MemoryPlan p = plan({.max_batch = 4, .max_step_tokens = 64}, kGiB);
   CHECK(p.workspace_bytes == 1000 + 10 * 64);
-  CHECK(p.num_graphs == static_cast<int64_t>(graph_buckets(64).size() + graph_buckets(head_rows_at_once(4)).size()));
+  CHECK(p.num_graphs == static_cast<int64_t>(graph_buckets(64).size() + graph_buckets(p.head_rows).size()));
   CHECK(p.graph_bytes > p.num_graphs * 100);
   CHECK(p.total_bytes() == p.weight_bytes + p.rope_bytes + p.activation_bytes + p.step_bytes + p.workspace_bytes +
                                p.graph_bytes + p.kv_bytes);
@@ -158,10 +158,18 @@ TEST_CASE("A step holds one token of every sequence, and the context is no longe
   const StepCapacity capacity = step_capacity(p);
   CHECK(capacity.rows == 100);
   CHECK(capacity.table_entries == 100 * 2);
-  CHECK(capacity.head_rows >= 100 + head_rows_at_once(100));
+  CHECK(capacity.head_rows >= 100 + p.head_rows);
+  CHECK(p.head_rows >= 100);
   CHECK(p.vocab == 512);
   CHECK(p.step_bytes >= 100 * (512 * 2 + kMaxLogitEdits * 12));  // what slots keep is paid for
 }
 
 }  // namespace
+
+TEST_CASE("The logits of a few sequences' drafts exist at once") {
+  CHECK(plan({.max_batch = 1}, kGiB).head_rows == 1);
+  CHECK(plan({.max_batch = 1, .speculation = Speculation::ngram}, kGiB).head_rows == 1 + kMaxDrafts);
+  CHECK(plan({.max_batch = 1000, .speculation = Speculation::ngram}, kGiB).head_rows == 512);
+}
+
 }  // namespace penstock
