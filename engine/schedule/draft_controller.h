@@ -54,6 +54,9 @@ class DraftController {
   // Whether drafts could gain anything if all were accepted; by_model: those of the draft model.
   bool could_gain(int64_t rows, int64_t budget, bool by_model = false) const;
 
+  // What the draft model costs has been measured.
+  bool knows_drafting() const { return draft_.largest() > 0; }
+
   // Of a step that decodes `rows` sequences without drafts. 0: not known yet.
   double plain_seconds(int64_t rows) const { return step_seconds(rows); }
 
@@ -67,7 +70,7 @@ class DraftController {
   StepCost decoding_{kFirst};  // steps without prefill
   StepCost any_{kFirst};       // all steps: what larger ones may cost
   StepCost draft_{kFirst};     // one pass of the draft model, by its rows
-  StepCost gap_{kFirst};       // the device's wait before a step whose drafts hung on the one before
+  StepCost gap_{4 * kFirst};   // the device's wait before a step whose drafts hung on the one before
 };
 
 }  // namespace penstock

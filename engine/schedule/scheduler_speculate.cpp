@@ -8,6 +8,8 @@ namespace penstock {
 namespace {
 
 constexpr double kWorthWaiting = 1.03;  // the gain for which plans begin to wait for results
+constexpr double kWorthTrying = 1.25;   // the same while what the draft model costs is only guessed
+constexpr double kWorthProbing = 0.9;   // a gain that may have been misjudged
 constexpr int32_t kQuietPlans = 2;      // without drafts, before they no longer do
 constexpr int32_t kProbePlans = 4;
 constexpr double kTrialsAtFirst = 4;
@@ -54,13 +56,16 @@ void Scheduler::Impl::choose_drafts() {
   const int64_t budget = std::min(config.max_step_tokens, config.max_head_rows) - rows;
   if (config.fixed_drafts >= 0) return give_fixed_drafts(owners, candidates, budget);
 
-  if (!speculating && by_model && --looks_to_probe <= 0 && controller.could_gain(rows, budget, true)) {
-    looks_to_probe = probe_interval = std::min(2 * probe_interval, kRarestProbe);
-    probe_plans = kProbePlans;
-  }
-  const DraftChoice choice = controller.choose(rows, budget, candidates, probe_plans > 0);
+  const bool may_probe = !speculating && by_model && --looks_to_probe <= 0;
+  const DraftChoice choice = controller.choose(rows, budget, candidates, probe_plans > 0 || may_probe);
+  if (may_probe) looks_to_probe = probe_interval = std::min(2 * probe_interval, kRarestProbe);
   if (!speculating) {
-    if (choice.total == 0 || (choice.gain < kWorthWaiting && probe_plans == 0)) return;
+    const bool guessed = by_model && !controller.knows_drafting();
+    if (choice.total == 0) return;
+    if (may_probe && choice.gain >= kWorthProbing)
+      probe_plans = kProbePlans;
+    else if (choice.gain < (guessed ? kWorthTrying : kWorthWaiting))
+      return;
     speculating = true;
     quiet_plans = 0;
     if (!in_flight.empty()) return;

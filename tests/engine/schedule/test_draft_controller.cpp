@@ -16,7 +16,7 @@ struct Device {
 
 void learn(DraftController& controller, const Device& device, int64_t rows, int64_t tokens, int64_t passes = 0,
            double idle = 0) {
-  for (int i = 0; i < 5; ++i)
+  for (int i = 0; i < 12; ++i)
     controller.observe({.rows = rows,
                         .tokens = tokens,
                         .drafts = tokens - rows,
