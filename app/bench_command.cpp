@@ -1,10 +1,13 @@
 // `penstock bench`: a workload that is the same every time, without text and without files.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <random>
 
 #include "app/bench_ops.h"
 #include "app/commands.h"
+#include "app/draft_model.h"
 #include "app/flags.h"
 #include "app/report.h"
 #include "app/text_side.h"
@@ -21,6 +24,7 @@ struct Options {
   int64_t shared_prefix_tokens = 0;
   SamplingParams sampling;
   ReportFiles reports;
+  std::optional<float> acceptance;
   bool ops = false;
 
   Options() { sampling.temperature = 0; }
@@ -64,10 +68,19 @@ void run_workload(Engine& engine, std::vector<SequenceInput> workload, RunStats&
   }
 }
 
+// A draft model that nobody says how to use is for drafting.
+EngineConfig resolved_engine(const Options& options) {
+  EngineFlags flags = options.engine;
+  if (!flags.speculation && !flags.draft_model.empty()) flags.speculation = Speculation::draft;
+  EngineConfig config = flags.resolved();
+  config.table_agreement = options.acceptance.value_or(-1);
+  return config;
+}
+
 ExitCode run(const Options& options) {
   const double start = monotonic_seconds();
   options.engine.warm_up();
-  EngineConfig config = options.engine.resolved();
+  EngineConfig config = resolved_engine(options);
   const ModelFolder folder = read_model_folder(options.model, ModelFiles::shape);
   const ModelConfig model = parse_model_config(folder.config, folder.generation_config, folder.path);
   const int64_t context = resolve_max_context(config, model);
@@ -78,15 +91,17 @@ ExitCode run(const Options& options) {
   if (options.prompt_tokens() + options.output_tokens > context)
     throw Error(ExitCode::usage, "the tokens of a request exceed the context of " + std::to_string(context));
   check_report_files(options.reports);
-  config.random_weights = !has_weights(folder.path);
+  const auto draft = read_draft_model(options.engine.draft_model, folder, ModelFiles::shape);
+  config.random_weights = !has_weights(folder.path) || (draft && !has_weights(draft->path));
   if (config.random_weights) std::fprintf(stderr, "penstock: no weight files, so the weights are random\n");
 
   StageTimes times;
-  Engine engine(folder, model, config, times);
+  Engine engine(folder, model, config, times, draft);
   const double loaded = monotonic_seconds();
   std::fputs(format_memory_plan(engine.memory_plan()).c_str(), stderr);
   RunStats stats;
-  run_workload(engine, make_workload(options, model.vocab), stats);
+  const int64_t vocab = draft ? std::min(model.vocab, draft->model.vocab) : model.vocab;
+  run_workload(engine, make_workload(options, vocab), stats);
   const double end = monotonic_seconds();
   const bool measures = options.reports.wanted() || config.profile_ops;
   const ReportInput input{"bench",     options.model, stats,   times,
@@ -119,6 +134,15 @@ void add_bench_command(CLI::App& app, Command& chosen) {
       ->check(between(1, 65536))
       ->type_name("N")
       ->excludes("--max-batch");
+  add_speculation_flags(*command, options->engine, "--draft-model,--draft-shape");
+  command
+      ->add_option("--acceptance", options->acceptance,
+                   "in place of what the weights draw, tokens come from a table that the draft model agrees with at "
+                   "this rate")
+      ->check(between(0, 1))
+      ->type_name("N");
+  add("--drafts", options->engine.config.fixed_drafts, -1, kMaxDrafts,
+      "of each sequence in every step; -1: as many as are expected to gain most");
   add_profile_flag(*command, options->engine);
   add_flags(*command, options->reports);
   command->add_flag("--ops", options->ops, "time each op alone against the machine's roofline, not the workload");

@@ -45,6 +45,8 @@ class GpuOpBench {
     sequences("decode", 64, 1, 1024);
     sequences("decode", 64, 1, 4096);
     sequences("decode", 64, 4, 4096);
+    for (int64_t rows : {1, 16})
+      for (int64_t fresh : {8, 16}) sequences("verify", rows, fresh, 4096);
     sequences("prefill", 16, 1024, 1024);
     sequences("prefill", 4, 4096, 4096);
     sequences("prefill", 1, 16384, 16384);
@@ -238,8 +240,7 @@ class GpuOpBench {
     const int64_t tokens = rows * fresh, head_dim = model_.head_dim, kv_heads = model_.kv_heads;
     const StepPlan plan = plan_of(rows, fresh, context);
     const auto blocks = static_cast<int64_t>(plan.block_tables.size());
-    StepBuffers buffers({.tokens = tokens, .head_rows = 1, .rows = rows, .table_entries = blocks, .vocab = 1},
-                        *backend_);
+    StepBuffers buffers({.tokens = tokens, .head_rows = 1, .rows = rows, .table_entries = blocks}, *backend_);
     buffers.upload(plan, tokens, 0, *backend_);
     const StepView step = buffers.view(tokens);
 

@@ -19,17 +19,18 @@ struct EngineLoader::State {
 };
 
 EngineLoader::EngineLoader(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config,
-                           std::shared_ptr<StageTimes> times, std::function<void()> notify)
+                           std::shared_ptr<StageTimes> times, const std::optional<DraftFolder>& draft,
+                           std::function<void()> notify)
     : state_(std::make_shared<State>()) {
   // The thread owns all that it touches: it may outlive this object.
   state_->thread =
-      std::thread([state = state_, folder, model, config, times = std::move(times), notify = std::move(notify)] {
+      std::thread([state = state_, folder, model, config, times = std::move(times), draft, notify = std::move(notify)] {
         block_stop_signals();
         const double start = monotonic_seconds();
         std::unique_ptr<Engine> engine;
         std::exception_ptr failure;
         try {
-          engine = std::make_unique<Engine>(folder, model, config, *times);
+          engine = std::make_unique<Engine>(folder, model, config, *times, draft);
           engine->on_finished(notify);
         } catch (...) {
           failure = std::current_exception();

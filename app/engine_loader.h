@@ -1,6 +1,7 @@
 // An engine that is loaded on a thread of its own while the first lines are read and tokenised.
 #pragma once
 #include <memory>
+#include <optional>
 
 #include "engine/engine.h"
 
@@ -11,7 +12,8 @@ class EngineLoader {
   // Starts to load. `notify` is called (on any thread) once the engine is there or has failed, and then whenever
   // sequences have finished; it must stay callable as long as the process lives.
   EngineLoader(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config,
-               std::shared_ptr<StageTimes> times, std::function<void()> notify);
+               std::shared_ptr<StageTimes> times, const std::optional<DraftFolder>& draft,
+               std::function<void()> notify);
   // Stops a loaded engine at its next step. One that is still loading is left behind: nobody waits for gigabytes that
   // are no longer wanted, and the process ends with _exit().
   ~EngineLoader();

@@ -121,6 +121,20 @@ void EngineFlags::warm_up() const {
     for (int rank = 0; rank < config.tensor_parallel; ++rank) warm_up_gpu(rank);
 }
 
+namespace {
+
+Speculation resolved_speculation(const EngineFlags& flags) {
+  const Speculation speculation = flags.speculation.value_or(Speculation::off);
+  const bool may_draft = speculation == Speculation::draft || speculation == Speculation::automatic;
+  if (!flags.draft_model.empty() && !may_draft)
+    throw Error(ExitCode::usage, "--draft-model: only --speculate draft and auto use one");
+  if (flags.draft_model.empty() && speculation == Speculation::draft)
+    throw Error(ExitCode::usage, "--speculate draft: needs the folder of a --draft-model");
+  return speculation;
+}
+
+}  // namespace
+
 EngineConfig EngineFlags::resolved() const {
   EngineConfig resolved = config;
   resolved.device = device.value_or(has_gpu() ? DeviceKind::cuda : DeviceKind::cpu);
@@ -128,6 +142,7 @@ EngineConfig EngineFlags::resolved() const {
   resolved.dtype = dtype.value_or(on_gpu ? DType::bf16 : DType::f32);
   resolved.max_batch = max_batch.value_or(on_gpu ? kGpuBatch : config.max_batch);
   resolved.max_step_tokens = max_step_tokens.value_or(on_gpu ? kGpuStepTokens : config.max_step_tokens);
+  resolved.speculation = resolved_speculation(*this);
   resolved.fit_batch = on_gpu && !max_batch;
   resolved.fit_step_tokens = on_gpu && !max_step_tokens;
   if (on_gpu && resolved.deterministic)
@@ -173,6 +188,19 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
 void add_profile_flag(CLI::App& command, EngineFlags& flags) {
   add_choice<bool>(command, "--profile", flags.config.profile_ops, {{"off", false}, {"ops", true}},
                    "ops: time the ops of some steps on the device, for the report and the summary", "off");
+}
+
+void add_speculation_flags(CLI::App& command, EngineFlags& flags, const std::string& names) {
+  add_choice<std::optional<Speculation>>(command, "--speculate", flags.speculation,
+                                         {{"off", Speculation::off},
+                                          {"ngram", Speculation::ngram},
+                                          {"draft", Speculation::draft},
+                                          {"auto", Speculation::automatic}},
+                                         "draft several tokens a step, which the model then verifies; the answers stay "
+                                         "the same. ngram: from what was read and written before; draft: by "
+                                         "--draft-model; auto: whichever gains more",
+                                         "off");
+  command.add_option(names, flags.draft_model, "a small model's folder, of the same tokenizer")->type_name("DIR");
 }
 
 void add_flags(CLI::App& command, SamplingFlags& flags) {

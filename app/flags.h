@@ -33,8 +33,11 @@ struct EngineFlags {
   std::optional<DeviceKind> device;                   // absent: a GPU where there is one
   std::optional<DType> dtype;                         // absent: f32 on the CPU, bf16 on CUDA
   std::optional<int32_t> max_batch, max_step_tokens;  // absent: what suits the device
+  std::optional<Speculation> speculation;             // absent: off
+  std::string draft_model;                            // a folder; empty: none
   // Starts a GPU that may be used, while other things are done. Once, and early.
   void warm_up() const;
+  // Errors: Error(usage) for flags that do not go together.
   EngineConfig resolved() const;
 };
 
@@ -67,6 +70,9 @@ void add_flags(CLI::App& command, ReportFlags& flags);
 
 // Of commands that compute: --profile, into flags.config.
 void add_profile_flag(CLI::App& command, EngineFlags& flags);
+
+// Of commands that know the speculation: --speculate and --draft-model, which `names` may give more names.
+void add_speculation_flags(CLI::App& command, EngineFlags& flags, const std::string& names = "--draft-model");
 
 // A number in [low, high]; NaN is in no range.
 CLI::Validator between(double low, double high);

@@ -3,8 +3,10 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "app/commands.h"
+#include "app/draft_model.h"
 #include "app/flags.h"
 #include "app/text_side.h"
 #include "engine/model/safetensors_file.h"
@@ -56,23 +58,37 @@ void print_tensors(const SafetensorsFolder& files) {
                 static_cast<double>(sum.bytes) / (1 << 20));
 }
 
+// Facts and files of one model. Sets checkpoint_dtype to what they hold.
+void print_model(ModelConfig& model, const std::string& folder) {
+  print_facts(model);
+  if (!has_weights(folder)) {
+    std::printf("no weight files: the shape alone\n");
+    return;
+  }
+  const SafetensorsFolder files(folder);
+  model.checkpoint_dtype = checkpoint_dtype(files);
+  print_tensors(files);
+}
+
 ExitCode run(const Options& options) {
   const EngineConfig config = options.engine.resolved();
   const ModelFolder folder = read_model_folder(options.model, ModelFiles::shape);
   ModelConfig model = parse_model_config(folder.config, folder.generation_config, folder.path);
   resolve_max_context(config, model);
-  print_facts(model);
-  if (has_weights(folder.path)) {
-    const SafetensorsFolder files(folder.path);
-    model.checkpoint_dtype = checkpoint_dtype(files);
-    print_tensors(files);
-  } else {
-    std::printf("no weight files: the shape alone\n");
+  print_model(model, folder.path);
+  std::optional<DraftFolder> draft = read_draft_model(options.engine.draft_model, folder, ModelFiles::shape);
+  if (draft) {
+    std::printf("drafts by ");
+    print_model(draft->model, draft->path);
   }
   const ShardPlan shard(model, 0, config.tensor_parallel);
   const auto backend =
       make_backend({.device = config.device, .dtype = config.dtype, .threads = 1, .kernels = config.kernels});
-  const MemoryPlan plan = plan_memory(model, config, shard, *backend);
+  std::optional<ShardPlan> draft_shard;
+  std::optional<ModelShare> draft_share;
+  if (draft)
+    draft_share.emplace(draft->model, draft_shard.emplace(draft_shard_plan(draft->model, 0, config.tensor_parallel)));
+  const MemoryPlan plan = plan_memory(model, config, shard, *backend, draft_share);
   std::printf("memory of %s on %s, %s\n%s", config.tensor_parallel == 1 ? "the run" : "each rank",
               config.device == DeviceKind::cuda ? "CUDA" : "the CPU", dtype_name(config.dtype),
               format_memory_plan(plan).c_str());
@@ -86,6 +102,7 @@ void add_inspect_command(CLI::App& app, Command& chosen) {
   CLI::App* command = app.add_subcommand("inspect", "print a model's facts and the memory plan");
   command->add_option("MODEL", options->model, "a model folder; config.json is enough")->required();
   add_flags(*command, options->engine);
+  add_speculation_flags(*command, options->engine);
   command->final_callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }
 

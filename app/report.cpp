@@ -6,13 +6,14 @@
 #include <fstream>
 
 #include "app/process_start.h"
+#include "app/report_speculation.h"
 #include "app/report_work.h"
 
 namespace penstock {
 
 namespace {
 
-constexpr int kSchemaVersion = 2;  // samples/reports/README.md tells what each holds
+constexpr int kSchemaVersion = 3;  // samples/reports/README.md tells what each holds
 
 double per_second(int64_t count, double seconds) { return seconds > 0 ? static_cast<double>(count) / seconds : 0; }
 
@@ -50,9 +51,10 @@ OrderedJson buckets(const EngineStats& stats) {
 }
 
 // Means over each interval; the last one ends with the last step.
-OrderedJson time_series(const StepSeries& series) {
+OrderedJson time_series(const StepSeries& series, bool speculates) {
   const double interval = series.interval_seconds();
   OrderedJson prefill = OrderedJson::array(), decode = prefill, sequences = prefill, blocks = prefill;
+  OrderedJson drafts = prefill, accepted = prefill;
   for (size_t i = 0; i < series.points().size(); ++i) {
     const double length = std::min(interval, series.seconds() - static_cast<double>(i) * interval);
     if (length <= 0) break;
@@ -62,13 +64,19 @@ OrderedJson time_series(const StepSeries& series) {
     decode.push_back(mean(point.decode_tokens));
     sequences.push_back(mean(point.sequence_seconds));
     blocks.push_back(mean(point.block_seconds));
+    drafts.push_back(mean(point.drafts));
+    accepted.push_back(mean(point.accepted_drafts));
   }
-  return {{"interval_seconds", interval},
-          {"seconds", series.seconds()},
-          {"prefill_tokens_per_second", std::move(prefill)},
-          {"decode_tokens_per_second", std::move(decode)},
-          {"sequences", std::move(sequences)},
-          {"kv_blocks", std::move(blocks)}};
+  OrderedJson all = {{"interval_seconds", interval},
+                     {"seconds", series.seconds()},
+                     {"prefill_tokens_per_second", std::move(prefill)},
+                     {"decode_tokens_per_second", std::move(decode)},
+                     {"sequences", std::move(sequences)},
+                     {"kv_blocks", std::move(blocks)}};
+  if (!speculates) return all;
+  all["drafts_per_second"] = std::move(drafts);
+  all["accepted_drafts_per_second"] = std::move(accepted);
+  return all;
 }
 
 // VmHWM, which unlike getrusage's figure starts anew with the program. 0 where there is no /proc.
@@ -79,21 +87,23 @@ int64_t peak_host_bytes() {
   return 0;
 }
 
+OrderedJson model_memory(const ModelMemory& memory) {
+  return {{"weight_bytes", memory.weight_bytes},         {"rope_bytes", memory.rope_bytes},
+          {"activation_bytes", memory.activation_bytes}, {"step_bytes", memory.step_bytes},
+          {"graph_bytes", memory.graph_bytes},           {"kv_bytes", memory.kv_bytes},
+          {"kv_block_bytes", memory.kv_block_bytes}};
+}
+
 OrderedJson memory(const MemoryPlan& plan, int64_t peak) {
-  return {{"plan",
-           {{"available_bytes", plan.available_bytes},
-            {"weight_bytes", plan.weight_bytes},
-            {"rope_bytes", plan.rope_bytes},
-            {"activation_bytes", plan.activation_bytes},
-            {"step_bytes", plan.step_bytes},
-            {"workspace_bytes", plan.workspace_bytes},
-            {"graph_bytes", plan.graph_bytes},
-            {"kv_bytes", plan.kv_bytes},
-            {"total_bytes", plan.total_bytes()},
-            {"left_over_bytes", plan.left_over_bytes()},
-            {"max_batch", plan.max_batch},
-            {"max_step_tokens", plan.max_step_tokens}}},
-          {"peak_host_bytes", peak}};
+  OrderedJson all = {{"available_bytes", plan.available_bytes}};
+  all.update(model_memory(plan));
+  if (plan.draft) all["draft"] = model_memory(*plan.draft);
+  all.update({{"workspace_bytes", plan.workspace_bytes},
+              {"total_bytes", plan.total_bytes()},
+              {"left_over_bytes", plan.left_over_bytes()},
+              {"max_batch", plan.max_batch},
+              {"max_step_tokens", plan.max_step_tokens}});
+  return {{"plan", std::move(all)}, {"peak_host_bytes", peak}};
 }
 
 WorkInput work_input(const ReportInput& input, const EngineStats& stats) {
@@ -132,7 +142,8 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
   report["graphs"] = {{"capture_seconds", input.times.seconds(Stage::capture_graphs)}, {"bytes", stats.graph_bytes}};
   report["limits"] = {
       {"max_batch", plan.max_batch}, {"max_step_tokens", plan.max_step_tokens}, {"max_context", plan.max_context}};
-  report["time_series"] = time_series(stats.series);
+  const bool speculates = input.engine_config.speculation != Speculation::off;
+  report["time_series"] = time_series(stats.series, speculates);
   report["buckets"] = buckets(stats);
   report["kv"] = {{"block_size", plan.block_size},
                   {"blocks", plan.kv_blocks},
@@ -142,6 +153,7 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
                   {"preemptions", stats.scheduler.preemptions},
                   {"recomputed_tokens", stats.scheduler.recomputed_tokens},
                   {"block_copies", stats.scheduler.block_copies}};
+  if (speculates) report["speculation"] = report_speculation(stats.scheduler.speculation);
   report["memory"] = memory(plan, input.after.peak_host_bytes);
   add_work(report, work_input(input, stats), input);
 }
@@ -218,6 +230,7 @@ std::string format_summary(const ReportInput& input) {
                   engine.first_token_at - process_start_seconds());
     text += line;
   }
+  text += format_speculation(engine.scheduler.speculation);
   return text + format_profile(work_input(input, engine));
 }
 

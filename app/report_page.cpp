@@ -2,6 +2,7 @@
 
 #include "app/number_text.h"
 #include "app/report_sections.h"
+#include "app/report_speculation.h"
 #include "app/report_style.h"
 
 namespace penstock {
@@ -90,8 +91,8 @@ std::string report_page(const OrderedJson& report) {
       word(report, "/model") + "</title>\n<style>\n" + std::string(report_style()) +
       "</style>\n</head>\n<body>\n<main>\n";
   page += header(report) + tiles(report) + "<div class=\"grid\">\n";
-  for (const auto section :
-       {stages_section, time_section, latency_section, buckets_section, lines_section, kv_section, memory_section})
+  for (const auto section : {stages_section, time_section, latency_section, buckets_section, lines_section, kv_section,
+                             speculation_section, memory_section})
     page += section(report);
   return page + "</div>\n" + footer(report) + "</main>\n</body>\n</html>\n";
 }

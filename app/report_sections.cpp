@@ -197,6 +197,12 @@ std::string memory_section(const OrderedJson& report) {
     bar.segments.push_back({part[2], part[1], bytes, bytes_text(bytes)});
     table.rows.push_back({{part[1], bytes_text(bytes), share_text(bytes / total)}, part[2]});
   }
+  if (plan.contains("draft")) {
+    double bytes = 0;
+    for (const auto& [name, part] : plan["draft"].items()) bytes += name == "kv_block_bytes" ? 0 : part.get<double>();
+    bar.segments.push_back({"draft", "draft model", bytes, bytes_text(bytes)});
+    table.rows.push_back({{"draft model", bytes_text(bytes), share_text(bytes / total)}, "draft"});
+  }
   table.rows.push_back({{"Peak on the host", bytes_text(number_of(report["memory"], "peak_host_bytes")), ""}});
   const std::string sentence =
       "The plan of one rank; the device could give " + bytes_text(number_of(plan, "available_bytes")) + ".";

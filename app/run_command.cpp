@@ -3,11 +3,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "app/commands.h"
 #include "app/cpu_limit.h"
+#include "app/draft_model.h"
 #include "app/fingerprint.h"
 #include "app/input_file.h"
 #include "app/report.h"
@@ -84,13 +86,19 @@ class Run {
     max_context_ = resolve_max_context(engine_config_, config_);
     const SafetensorsFolder weights(folder_.path);
     fingerprint_ = run_fingerprint(folder_, weights, options_.model, options_.sampling, engine_config_, max_context_);
-    for (const char* name : kModelFileNames) model_files_.push_back(folder_.path + "/" + name);
+    add_model_files(folder_.path, weights);
+    draft_ = read_draft_model(options_.engine.draft_model, folder_);
+    if (draft_) add_model_files(draft_->path, SafetensorsFolder(draft_->path));
+  }
+
+  void add_model_files(const std::string& folder, const SafetensorsFolder& weights) {
+    for (const char* name : kModelFileNames) model_files_.push_back(folder + "/" + name);
     for (const auto& file : weights.files()) model_files_.push_back(file.path);
   }
 
   void load_engine() {
-    loader_ =
-        std::make_unique<EngineLoader>(folder_, config_, engine_config_, times_, [wake = wake_] { wake->notify(); });
+    loader_ = std::make_unique<EngineLoader>(folder_, config_, engine_config_, times_, draft_,
+                                             [wake = wake_] { wake->notify(); });
   }
 
   ExitCode answer(const TextSide& side, RunOutputs& outputs) {
@@ -173,6 +181,7 @@ class Run {
   ModelFolder folder_;
   std::vector<std::string> model_files_;  // paths, whether they exist or not
   ModelConfig config_;
+  std::optional<DraftFolder> draft_;
   int32_t max_context_ = 0;
   RunFingerprint fingerprint_;
   std::shared_ptr<StageTimes> times_ = std::make_shared<StageTimes>();
@@ -192,6 +201,7 @@ void add_run_command(CLI::App& app, Command& chosen) {
   add_flags(*command, options->run);
   add_flags(*command, options->sampling);
   add_flags(*command, options->engine);
+  add_speculation_flags(*command, options->engine);
   add_flags(*command, options->report);
   add_profile_flag(*command, options->engine);
   command->final_callback([options, &chosen] {

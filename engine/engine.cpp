@@ -17,8 +17,8 @@
 namespace penstock {
 namespace {
 
-std::unique_ptr<SafetensorsFolder> open_weights(const ModelFolder& folder, const EngineConfig& config) {
-  return config.random_weights ? nullptr : std::make_unique<SafetensorsFolder>(folder.path);
+std::unique_ptr<SafetensorsFolder> open_weights(const std::string& folder, const EngineConfig& config) {
+  return config.random_weights ? nullptr : std::make_unique<SafetensorsFolder>(folder);
 }
 
 ModelConfig with_checkpoint_dtype(ModelConfig model, const SafetensorsFolder* files) {
@@ -28,6 +28,7 @@ ModelConfig with_checkpoint_dtype(ModelConfig model, const SafetensorsFolder* fi
 
 SchedulerConfig scheduler_config(const ModelConfig& model, const EngineConfig& config, const MemoryPlan& plan) {
   const RopeLayout rope(model, plan.max_context);
+  const std::optional<ModelMemory>& draft = plan.draft;
   return {.max_batch = plan.max_batch,
           .max_step_tokens = plan.max_step_tokens,
           .max_head_rows = plan.max_step_tokens,
@@ -36,7 +37,26 @@ SchedulerConfig scheduler_config(const ModelConfig& model, const EngineConfig& c
           .max_context = plan.max_context,
           .long_rope_from = static_cast<int32_t>(rope.long_from),
           .long_rope_begin = static_cast<int32_t>(rope.long_begin),
-          .prefix_cache = config.prefix_cache};
+          .prefix_cache = config.prefix_cache,
+          .speculation = config.speculation,
+          .fixed_drafts = config.fixed_drafts,
+          .draft_context = draft ? draft->max_context : 0,
+          .draft_step_tokens = draft ? plan.max_step_tokens : 0,
+          .draft_share = draft ? static_cast<double>(draft->weight_bytes) / static_cast<double>(plan.weight_bytes) : 0};
+}
+
+// The model that drafts, with its files open.
+struct OpenDraft {
+  OpenDraft(const DraftFolder& folder, const EngineConfig& config)
+      : files(open_weights(folder.path, config)),
+        model{with_checkpoint_dtype(folder.model, files.get()), files.get(), folder.num_ids} {}
+
+  std::unique_ptr<SafetensorsFolder> files;
+  DraftModel model;
+};
+
+std::unique_ptr<OpenDraft> open_draft(const std::optional<DraftFolder>& folder, const EngineConfig& config) {
+  return folder ? std::make_unique<OpenDraft>(*folder, config) : nullptr;
 }
 
 }  // namespace
@@ -46,6 +66,7 @@ struct Engine::Impl {
   StageTimes& times;
   std::unique_ptr<SafetensorsFolder> files;
   const ModelConfig model;
+  const std::unique_ptr<OpenDraft> draft;  // null: none
   RankGroup ranks;
   Scheduler scheduler;  // engine thread only
   std::function<void()> notify = [] {};
@@ -62,12 +83,14 @@ struct Engine::Impl {
 
   std::thread thread;
 
-  Impl(const ModelFolder& folder, const ModelConfig& m, const EngineConfig& c, StageTimes& t)
+  Impl(const ModelFolder& folder, const ModelConfig& m, const EngineConfig& c, StageTimes& t,
+       const std::optional<DraftFolder>& d)
       : config(c),
         times(t),
-        files(open_weights(folder, c)),
+        files(open_weights(folder.path, c)),
         model(with_checkpoint_dtype(m, files.get())),
-        ranks(model, config, files.get(), times),
+        draft(open_draft(d, c)),
+        ranks(model, config, files.get(), times, draft ? &draft->model : nullptr),
         scheduler(scheduler_config(model, config, ranks.memory_plan())) {
     thread = std::thread([this] { loop(); });
   }
@@ -146,7 +169,7 @@ struct Engine::Impl {
     StepPlan plan = scheduler.plan();
     if (plan.empty()) return false;
     planned.push_back({plan.num_tokens(), plan.num_prefill_tokens, static_cast<int64_t>(plan.head.size()),
-                       static_cast<int64_t>(plan.rows.size()), ranks.account().work_of(plan),
+                       static_cast<int64_t>(plan.rows.size()), plan.num_drafts(), ranks.account().work_of(plan),
                        std::exchange(slept, false)});
     ranks.submit(std::move(plan));
     return true;
@@ -161,6 +184,7 @@ struct Engine::Impl {
     if (step.prefill_tokens) times.add(Stage::prefill, trunk * prefill_share);
     if (step.prefill_tokens < step.tokens) times.add(Stage::decode, trunk * (1 - prefill_share));
     times.add(Stage::sample, done.timing.head_seconds);
+    if (done.timing.draft_seconds > 0) times.add(Stage::draft, done.timing.draft_seconds);
     {
       std::lock_guard lock(mutex);
       BucketStats& bucket = buckets[done.timing.bucket];
@@ -176,7 +200,7 @@ struct Engine::Impl {
       stats.graph_bytes = done.timing.graph_bytes;
       if (stats.first_token_at == 0 && !done.result.head.empty()) stats.first_token_at = monotonic_seconds();
       stats.account.add(step, done.timing);
-      add_to_series(step, done.timing.seconds);
+      add_to_series(step, done.timing.seconds, done.result.num_rejected());
     }
     StageTimer timer(times, Stage::schedule);
     scheduler.commit(done.result);
@@ -201,19 +225,22 @@ struct Engine::Impl {
   const double began = monotonic_seconds();
 
   // Under the mutex.
-  void add_to_series(const PlannedStep& step, double seconds) {
+  void add_to_series(const PlannedStep& step, double seconds, int64_t rejected) {
     const double end = monotonic_seconds() - began;
     stats.series.add({.begin = std::max(stats.series.seconds(), end - seconds),
                       .end = end,
                       .prefill_tokens = step.prefill_tokens,
                       .decode_tokens = step.tokens - step.prefill_tokens,
+                      .drafts = step.drafts,
+                      .accepted_drafts = step.drafts - rejected,
                       .sequences = step.sequences,
                       .kv_blocks = scheduler.used_blocks()});
   }
 };
 
-Engine::Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times)
-    : impl_(std::make_unique<Impl>(folder, model, config, times)) {}
+Engine::Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times,
+               const std::optional<DraftFolder>& draft)
+    : impl_(std::make_unique<Impl>(folder, model, config, times, draft)) {}
 Engine::~Engine() = default;
 
 void Engine::add(SequenceInput input) {

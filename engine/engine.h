@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,13 +41,21 @@ struct EngineStats {
   StepSeries series;   // from the start of the engine thread
 };
 
+// A model that drafts for another.
+struct DraftFolder {
+  std::string path;
+  ModelConfig model;
+  int64_t num_ids = 0;  // of the tokenizer that both have; 0: there is none. Others are padding, never drafted
+};
+
 class Engine {
  public:
   // Loads the weights and starts the engine thread; returns when the first step could run.
-  // `folder.config` decides the shape; with config.random_weights the folder needs no weight files.
+  // `model` decides the shape; with config.random_weights the folders need no weight files.
   // Errors: Error(bad_model), Error(not_found), Error(io) as the readers say; Error(no_device) with the memory plan
   // when it does not fit.
-  Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times);
+  Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times,
+         const std::optional<DraftFolder>& draft = {});
   ~Engine();  // stops at the next step; unfinished sequences are dropped
 
   // Any thread.

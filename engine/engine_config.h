@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/schedule/speculation.h"
 #include "kernels/backend.h"
 
 namespace penstock {
@@ -28,6 +29,10 @@ struct EngineConfig {
   KernelChoice kernels = KernelChoice::automatic;  // CUDA
   bool profile_ops = false;  // some steps run with marks between their ops
   bool deterministic = false;
+  Speculation speculation = Speculation::off;
+  int32_t fixed_drafts = -1;  // bench, tests: for every row; -1: as many as gain time
+  // bench: tokens come from a table (kernels/backend.h, DrawFromTable) that drafts agree with at this rate; < 0: not so.
+  float table_agreement = -1;
   bool random_weights = false;  // bench: a fixed seed instead of the folder's weights
   bool poison_memory = false;   // tests: fresh device memory holds NaN
 };

@@ -34,7 +34,7 @@ struct Embed {                 // out = scale · table[id]
   Tensor out;                  // [tokens, hidden]
   const Weight& table;         // [vocab of this rank, hidden]
   int64_t first_id;            // the id of the table's row 0; ids outside the table give a row of zeros
-  const int32_t* last_tokens;  // [slots]
+  const int32_t* last_tokens;  // [slots], and the drafts behind them
   StepView step;
   float scale = 1;             // rounded to the activation dtype first, as Gemma does
 };
@@ -116,12 +116,35 @@ struct GatherRows {
 };
 
 struct Head {                  // for sample and score: rows of the other kind are left alone
-  Tensor logits;               // [rows, vocab], f32; not changed
+  Tensor logits;               // [rows, vocab], f32; not changed. SlotState::vocab may be larger: those ids are not drawn
   const HeadRow* rows;         // [rows]
   HeadResult* results;         // [rows]
   int32_t* last_tokens;        // [slots], written by sample
   TopLogprob* top = nullptr;   // [rows, kMaxTopLogprobs]; may be null when no row wants any
   SlotState slots;             // what rows with HeadRow::edits are drawn by, and sample counts into
+  int32_t* drafts = nullptr;   // [slots, kMaxDrafts], for rows that are no DrawKind::next; read for those with edits,
+                               // written by sample for DrawKind::draft
+};
+
+// Which drafts of each row were drawn: those before the first that differs from its draw. The draw there, or after the
+// last draft, is the slot's last token (0 where it gave none, as with sample); with edits the draws up to it count. The
+// results behind it get HeadResult::kRejected.
+struct AcceptDrafts {
+  const VerifyRow* rows;       // [count]
+  int64_t count;
+  HeadResult* results;
+  int32_t* last_tokens;        // [slots]
+  const int32_t* drafts;       // [slots, kMaxDrafts]
+  SlotState slots;             // of rows with VerifyRow::edits
+};
+
+// For measuring speculation without trained models: in place of what sample drew, a token that (seed, choice, position)
+// alone decides. Rows that are DrawKind::draft get it with probability `agreement` and else another. Log-probabilities
+// stay those of the draws. Rows to be scored, and those whose result has no token, are left alone.
+struct DrawFromTable {
+  Head head;                   // after sample; its rows have no edits
+  int32_t vocab;               // the table's tokens are [0, vocab), of the model and of whoever drafts for it alike
+  float agreement;             // [0, 1]
 };
 
 // Before a slot's first step: what its sequence has so far, and how its logits are edited.
@@ -227,6 +250,8 @@ class Backend {
   // Random numbers by kernels/random.h: the draw depends on (seed, choice, position) and the logits alone.
   virtual void sample(const Head&) = 0;
   virtual void score(const Head&) = 0;
+  virtual void accept_drafts(const AcceptDrafts&) = 0;
+  virtual void draw_from_table(const DrawFromTable&) = 0;
   virtual void copy_blocks(const CopyBlocks&) = 0;
   virtual void prepare_slot(const PrepareSlot&) = 0;
 };

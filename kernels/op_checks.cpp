@@ -102,9 +102,21 @@ void check(const Head& op) {
   expect_tensor("logits", op.logits, DType::f32, rows, vocab);
   require(op.logits.cols > 0, "no vocabulary");
   if (op.slots.counts) {
-    vocab.bind(op.slots.vocab, "slots", At::current());
+    require(op.logits.cols <= op.slots.vocab, "the slots' vocabulary is smaller than the logits'");
     expect_slots(op.slots);
   }
+}
+
+void check(const AcceptDrafts& op) {
+  require(op.count >= 0, "the number of rows is negative");
+  require(op.rows && op.results && op.last_tokens && op.drafts, "an array is missing");
+  if (op.slots.counts) expect_slots(op.slots);
+}
+
+void check(const DrawFromTable& op) {
+  check(op.head);
+  require(op.vocab > 0 && op.vocab <= op.head.logits.cols, "the table's tokens are not the logits'");
+  require(op.agreement >= 0 && op.agreement <= 1, "the agreement is no probability");
 }
 
 void check(const PrepareSlot& op) {

@@ -15,6 +15,8 @@ void check(const GatedMul&, DType activation);
 void check(const SoftCap&);
 void check(const GatherRows&, DType activation);
 void check(const Head&);
+void check(const AcceptDrafts&);
+void check(const DrawFromTable&);
 void check(const CopyBlocks&);
 void check(const PrepareSlot&);
 

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/step_view.h"
+
 #ifdef __CUDACC__
 #define PENSTOCK_HOST_DEVICE __host__ __device__
 #else
@@ -16,7 +18,7 @@
 namespace penstock {
 
 // What a number is for: two uses of one (seed, choice, position) never see the same numbers.
-enum class RandomUse : uint32_t { token = 0 };
+enum class RandomUse : uint32_t { token = 0, table = 1 };
 
 struct RandomWords {
   uint32_t word[4];
@@ -57,5 +59,13 @@ PENSTOCK_HOST_DEVICE inline float unit_interval(uint32_t word) {
 // Gumbel noise -log(-log(1 - w)), from -2.81 to 22.88: small words give the large values, where the resolution counts.
 // Adding it to logits and taking the largest draws from their softmax. A vectorised body may differ by a few ulp.
 PENSTOCK_HOST_DEVICE inline float gumbel(uint32_t word) { return -logf(-log1pf(-unit_interval(word))); }
+
+// What draw_from_table (backend.h) puts in place of a row's draw. agreement: of drafts.
+PENSTOCK_HOST_DEVICE inline int32_t table_token(const HeadRow& want, int32_t vocab, float agreement) {
+  const RandomWords words = random_words(want.seed, want.choice, want.position, RandomUse::table, 0);
+  const auto token = static_cast<int32_t>(words.word[0] % static_cast<uint32_t>(vocab));
+  if (want.draw != DrawKind::draft || unit_interval(words.word[1]) < agreement) return token;
+  return (token + 1) % vocab;
+}
 
 }  // namespace penstock

@@ -11,7 +11,8 @@ namespace penstock {
 struct StepView {
   int64_t tokens = 0;                      // the bucket: real tokens first, then padding
   int64_t rows = 0;                        // capacity: real rows first, then empty ones
-  const int32_t* input_ids = nullptr;      // [tokens] >= 0: the id; < 0: ~slot, whose last sampled token is the id
+  const int32_t* input_ids = nullptr;      // [tokens] >= 0: the id; < 0: ~slot, whose last sampled token is the id, or
+                                           // ~(slots + kMaxDrafts slot + i), whose draft i it is
   const int32_t* positions = nullptr;      // [tokens] in the sequence, from 0; -1 for padding
   const int32_t* token_rows = nullptr;     // [tokens] the row it belongs to; 0 for padding
   const int32_t* row_begin = nullptr;      // [rows + 1] ascending
@@ -32,13 +33,25 @@ struct KvCache {
   int64_t head_dim = 0;
 };
 
+// Drafts: ids that may follow a slot's last token, kept on the device right behind the last tokens of all slots. A row
+// that verifies them has one token more.
+constexpr int32_t kMaxDrafts = 15;
+
+// What becomes of a drawn token.
+enum class DrawKind : int16_t {
+  next,    // it is the slot's last token, and counts as drawn; HeadRow::drafted is 0
+  verify,  // accept_drafts decides; until then only the result has it
+  draft,   // it is the slot's draft HeadRow::drafted, below kMaxDrafts; in a call of sample a slot has one such row, or
+           // some that verify
+};
+
 // What is wanted of one row of logits. Uploaded as is, so plain and padded to 8 bytes.
 //
 // Order of arithmetic, for a row with edits: repetition penalty (x > 0 ? x / r : x r, for ids in the prompt or drawn
 // before), - frequency x times drawn, - presence if drawn, + LogitEdit::bias; then temperature, top_k, top_p, min_p.
 // Greedy rows take the argmax of the edited logits.
 struct HeadRow {
-  int32_t slot = -1;        // sample: where the token goes (last_tokens[slot]); -1 for padding
+  int32_t slot = -1;        // sample: whose token it is; -1 for padding
   int32_t target = -1;      // >= 0: score this id instead of sampling
   float temperature = 0;    // 0: greedy
   float top_p = 1;          // keep the smallest set of ids whose probability reaches it
@@ -51,9 +64,11 @@ struct HeadRow {
   float frequency_penalty = 0;
   float presence_penalty = 0;
   int32_t top_logprobs = 0;  // [0, kMaxTopLogprobs] alternatives wanted, of sample and score alike
-  int32_t edits = 0;         // 1: draw by the slot's SlotState, and count the draw there; 0: it is not looked at.
-                             // At most one such row of a slot in a call of sample.
-  int32_t padding = 0;
+  int16_t edits = 0;         // 1: draw by the slot's SlotState; 0: it is not looked at. Of rows with edits that are
+                             // DrawKind::next, which count there, at most one of a slot in a call of sample.
+  DrawKind draw = DrawKind::next;
+  int32_t drafted = 0;       // [0, kMaxDrafts]: so many of the slot's drafts come before this draw. To a row with edits
+                             // they count as drawn, ids beyond the logits excepted.
 };
 static_assert(sizeof(HeadRow) == 64);
 
@@ -61,11 +76,21 @@ struct HeadResult {
   static constexpr int32_t kArgmax = 1;     // score: the target has the largest logit (ties: the lowest id is largest)
   static constexpr int32_t kNonFinite = 2;  // a logit is NaN or infinite upward, or all are -inf: token is -1
   static constexpr int32_t kAllBanned = 4;  // the edits leave no id above -inf: token is -1
+  static constexpr int32_t kRejected = 8;   // it follows a draft that was not drawn: nothing here counts, no other flag
   int32_t token = -1;
   float logprob = 0;        // of token or target, under the raw logits (no edit, no temperature, no filter)
   int32_t flags = 0;
 };
 static_assert(sizeof(HeadResult) == 12);
+
+// A row of a step that fed drafts, for accept_drafts. Uploaded as is.
+struct VerifyRow {
+  int32_t slot = -1;   // at most once in a call; -1 for padding
+  int32_t first = 0;   // results[first … first + drafts] are its draws: after its last token, after each draft
+  int32_t drafts = 0;  // [1, kMaxDrafts]
+  int32_t edits = 0;   // 1: what is accepted counts as drawn in SlotState
+};
+static_assert(sizeof(VerifyRow) == 16);
 
 // One of the likeliest ids of a row under the raw logits, in descending order (ties: the lower id first). Ids at -inf are
 // left out; entries beyond the last are {-1, 0}. Rows that want none are not written.
@@ -86,8 +111,8 @@ constexpr int32_t kMaxLogitEdits = 1024;
 
 // What penalties and edits need, by slot: the device's truth, so that steps can be in flight.
 struct SlotState {
-  static constexpr uint16_t kInPrompt = 0x8000;
-  uint16_t* counts = nullptr;     // [slots, vocab] times drawn (saturating at 0x7FFF), and kInPrompt
+  static constexpr uint16_t kInPrompt = 0x8000, kMostDrawn = kInPrompt - 1;
+  uint16_t* counts = nullptr;     // [slots, vocab] times drawn (saturating at kMostDrawn), and kInPrompt
   LogitEdit* edits = nullptr;     // [slots, kMaxLogitEdits]
   int32_t* num_edits = nullptr;   // [slots]
   int64_t slots = 0, vocab = 0;

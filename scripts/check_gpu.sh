@@ -64,6 +64,8 @@ run_ops() {
   { "$binaries/tests_kernels" --list-tests "[cpu]" || true; } | grep -E '^  [^ ]' | sed 's/^/      /'  # its status is a count
   tests "ops" tests_kernels "~[.]~[cpu]"
   tests "CUDA beside the CPU, and its draws" tests_kernels "[.cuda]"
+  PENSTOCK_TEST_KERNELS=generic tests "ops, by the kernels of any GPU" tests_kernels "~[.]~[cpu]"
+  PENSTOCK_TEST_KERNELS=generic tests "those beside the CPU, and their draws" tests_kernels "[.cuda]"
 }
 
 run_sanitizer() {

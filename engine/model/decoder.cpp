@@ -6,13 +6,14 @@ namespace penstock {
 
 Decoder::Decoder(const ModelConfig& model, const ShardPlan& shard, const Weights& weights,
                  const RopeLayout& rope_layout, const float* rope, const ActivationBuffers& activations,
-                 Backend& backend, Communicator& communicator)
+                 const Drawing& drawing, Backend& backend, Communicator& communicator)
     : model_(model),
       shard_(shard),
       weights_(weights),
       rope_layout_(rope_layout),
       rope_(rope),
       activations_(activations),
+      drawing_(drawing),
       backend_(backend),
       communicator_(communicator) {}
 
@@ -66,18 +67,18 @@ void Decoder::trunk(const StepView& step, const std::vector<KvCache>& cache, con
   }
 }
 
-void Decoder::head(int64_t rows, const int32_t* indices, const HeadRow* wanted, HeadResult* results, TopLogprob* top,
-                   int32_t* last_tokens, const SlotState& slots) {
+void Decoder::head(int64_t rows, const int32_t* indices, Head wanted) {
   Activations a = activations_.narrow(activations_.tokens(), rows);
   backend_.gather_rows({a.wanted, a.hidden, indices});
   backend_.matmul({a.part, a.wanted, weights_.head()});
   if (shard_.ranks() > 1) communicator_.all_gather_columns(a.logits, a.part);
-  Tensor logits = a.logits.columns(0, model_.vocab);  // [rows, vocab]
-  if (model_.logit_soft_cap > 0) backend_.soft_cap({logits, model_.logit_soft_cap});
-  see(-1, "logits", logits);
-  Head head{logits, wanted, results, last_tokens, top, slots};
-  backend_.sample(head);
-  backend_.score(head);
+  wanted.logits = a.logits.columns(0, drawing_.ids);  // [rows, ids]
+  if (model_.logit_soft_cap > 0) backend_.soft_cap({wanted.logits, model_.logit_soft_cap});
+  see(-1, "logits", wanted.logits);
+  backend_.sample(wanted);
+  backend_.score(wanted);
+  if (drawing_.table_agreement >= 0)
+    backend_.draw_from_table({wanted, static_cast<int32_t>(drawing_.table_ids), drawing_.table_agreement});
 }
 
 const float* Decoder::rope_of(const LayerConfig& layer) const {

@@ -11,6 +11,14 @@
 
 namespace penstock {
 
+// How tokens come out of logits.
+struct Drawing {
+  int64_t ids = 0;  // those below may be drawn; what a draft drew beyond could never be accepted
+  // EngineConfig::table_agreement, and the ids of that table.
+  float table_agreement = -1;
+  int64_t table_ids = 0;
+};
+
 class Decoder {
  public:
   // Sees every intermediate tensor by name ("layers.3.attention"), after the verb that made it; for `penstock verify`.
@@ -18,15 +26,15 @@ class Decoder {
 
   // All references must outlive the decoder. `rope`: rope_tables() on the device, placed as `rope_layout` says.
   Decoder(const ModelConfig& model, const ShardPlan& shard, const Weights& weights, const RopeLayout& rope_layout,
-          const float* rope, const ActivationBuffers& activations, Backend& backend, Communicator& communicator);
+          const float* rope, const ActivationBuffers& activations, const Drawing& drawing, Backend& backend,
+          Communicator& communicator);
 
   // ids → hidden states of all the step's tokens, K and V into `cache` (one entry a layer).
   void trunk(const StepView& step, const std::vector<KvCache>& cache, const int32_t* last_tokens);
 
-  // Hidden states that trunk left for the tokens `indices` [rows] → logits → results, and `top` [rows, kMaxTopLogprobs]
-  // where it is not null.
-  void head(int64_t rows, const int32_t* indices, const HeadRow* wanted, HeadResult* results, TopLogprob* top,
-            int32_t* last_tokens, const SlotState& slots);
+  // Hidden states that trunk left for the tokens `indices` [rows] → logits → results. `wanted`: all of it but the
+  // logits.
+  void head(int64_t rows, const int32_t* indices, Head wanted);
 
   void set_observer(Observer observer) { observer_ = std::move(observer); }
 
@@ -40,6 +48,7 @@ class Decoder {
   const RopeLayout rope_layout_;
   const float* rope_;
   const ActivationBuffers& activations_;
+  const Drawing drawing_;
   Backend& backend_;
   Communicator& communicator_;
   Observer observer_;

@@ -91,4 +91,12 @@ Span ShardPlan::columns(Cut cut, int64_t cols) const {
   }
 }
 
+ShardPlan draft_shard_plan(const ModelConfig& model, int rank, int ranks) {
+  try {
+    return {model, rank, ranks};
+  } catch (const Error& error) {
+    throw Error(error.code(), std::string("the draft model: ") + error.what());
+  }
+}
+
 }  // namespace penstock

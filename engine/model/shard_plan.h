@@ -52,4 +52,7 @@ class ShardPlan {
   Span heads_, kv_heads_, mlp_, vocab_;
 };
 
+// Of a model that drafts for another, which the message says.
+ShardPlan draft_shard_plan(const ModelConfig& model, int rank, int ranks);
+
 }  // namespace penstock

@@ -60,7 +60,9 @@ Scheduler::Impl::Impl(const SchedulerConfig& given)
       waiting(config.look_ahead, config.block_size),
       written_by(config.num_blocks, 0),
       slot_owner(config.max_batch, nullptr),
-      free_slots(config.max_batch) {
+      free_slots(config.max_batch),
+      controller(config.draft_share),
+      model_filled(config.num_blocks, 0) {
   for (int32_t i = 0; i < config.max_batch; ++i) free_slots[i] = config.max_batch - 1 - i;
 }
 
@@ -121,6 +123,8 @@ void Scheduler::Impl::finish(Sequence& sequence, FinishReason reason) {
   output.reason = reason;
   output.tokens.assign(sequence.tokens.begin() + sequence.prompt_size, sequence.tokens.end());
   output.total_seconds = seconds_since(sequence.added);
+  if (config.speculation == Speculation::ngram || config.speculation == Speculation::automatic)
+    ngram.learn(output.tokens);
   finished.push_back(std::move(output));
 }
 

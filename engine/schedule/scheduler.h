@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/schedule/sequence.h"
+#include "engine/schedule/speculation.h"
 #include "engine/schedule/step_plan.h"
 
 namespace penstock {
@@ -28,6 +29,11 @@ struct SchedulerConfig {
   int32_t long_rope_from = 0;          // a sequence that is fed more tokens than this is rotated by the long table; 0: none
   int32_t long_rope_begin = 0;         // the entry where that table begins
   bool prefix_cache = true;
+  Speculation speculation = Speculation::off;
+  int32_t fixed_drafts = -1;           // for every row that can have so many; -1: as many as gain time
+  int32_t draft_context = 0;           // of the draft model: positions that it knows; 0: there is none
+  int32_t draft_step_tokens = 0;       // of the draft model: new tokens in one pass
+  double draft_share = 0;              // of the draft model: what a pass may cost, by the target's, before it is measured
   int32_t look_ahead = 1024;           // waiting sequences that are reordered (same prefixes together, longest first)
 };
 
@@ -39,6 +45,7 @@ struct SchedulerStats {
   int64_t cached_tokens = 0;           // of those, found in the prefix cache
   int64_t peak_used_blocks = 0;        // referenced by sequences
   int64_t block_copies = 0;            // copy-on-write
+  SpeculationStats speculation;
 };
 
 class Scheduler {

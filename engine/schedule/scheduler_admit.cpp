@@ -102,11 +102,13 @@ void Scheduler::Impl::start(Sequence& sequence, const PrefixHit& hit, StepBuilde
     step.in_flight.blocks.push_back(hit.copy_from);
     sequence.blocks.push_back(take_block());
     step.plan.copies.push_back({.from = hit.copy_from, .to = sequence.blocks.back()});
+    model_filled[sequence.blocks.back()] = model_filled[hit.copy_from];
     ++stats.block_copies;
   }
   const size_t known_blocks = blocks_for(sequence.length());
   while (sequence.blocks.size() < known_blocks) sequence.blocks.push_back(take_block());
   sequence.computed = hit.tokens;
+  find_model_prefix(sequence);
   reserved_blocks += reserve_of(sequence);
 
   sequence.slot = free_slots.back();
@@ -123,6 +125,19 @@ void Scheduler::Impl::start(Sequence& sequence, const PrefixHit& hit, StepBuilde
   const auto place = std::upper_bound(running.begin(), running.end(), sequence.ticket,
                                       [](uint64_t ticket, const auto& other) { return ticket < other->ticket; });
   running.insert(place, std::move(owner));
+}
+
+// What the draft model has of the blocks that the sequence begins with.
+void Scheduler::Impl::find_model_prefix(Sequence& sequence) {
+  int32_t filled = 0;
+  for (int32_t i = 0; i * config.block_size < sequence.computed; ++i) {
+    int32_t& of_block = model_filled[sequence.blocks[i]];
+    // The rest of a block that is its own will be written anew.
+    of_block = std::min(of_block, sequence.computed - i * config.block_size);
+    filled += of_block;
+    if (of_block < config.block_size) break;
+  }
+  sequence.drafting.model_computed = sequence.drafting.model_noted = filled;
 }
 
 // The longest prefix whose K and V exist, short of the first position whose logits are wanted.

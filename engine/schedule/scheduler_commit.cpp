@@ -34,10 +34,12 @@ void Scheduler::Impl::commit(const StepResult& result) {
     throw Error(ExitCode::internal, "scheduler: plan " + std::to_string(plan.id) + " came back with " +
                                         std::to_string(result.top.size()) + " top log-probabilities");
   committed_id = plan.id;
+  if (config.speculation != Speculation::off) settle_drafts(plan, result);
 
   for (size_t i = 0; i < result.head.size(); ++i) {
     Sequence* sequence = slot_owner[plan.head_slots[i]];
     if (!sequence) continue;  // it has ended, or was preempted
+    if (result.head[i].flags & HeadResult::kRejected) continue;
     const TopLogprob* top = result.top.empty() ? nullptr : &result.top[i * kMaxTopLogprobs];
     if (commit_fault(*sequence, result.head[i])) continue;
     if (!sequence->scores_known())
@@ -51,6 +53,7 @@ void Scheduler::Impl::commit(const StepResult& result) {
 
 void Scheduler::Impl::commit_token(Sequence& sequence, const HeadResult& head, const TopLogprob* top) {
   sequence.tokens.push_back(head.token);
+  watch_proposal(sequence);
   sequence.output.logprobs.push_back(head.logprob);
   append_top(sequence.output.top_logprobs, sequence.input.sampling.top_logprobs, top);
   const int32_t generated = static_cast<int32_t>(sequence.tokens.size()) - sequence.prompt_size;
@@ -120,6 +123,7 @@ std::unique_ptr<Sequence> Scheduler::Impl::take_running(Sequence& sequence) {
 int32_t Scheduler::Impl::take_block() {
   const int32_t block = blocks.acquire();
   cache.forget(block);
+  model_filled[block] = 0;
   return block;
 }
 

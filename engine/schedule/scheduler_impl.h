@@ -11,6 +11,11 @@
 // Within one plan a row may read blocks that an earlier row of the same plan writes: in every layer the K and V of all
 // rows are stored before any row attends. Copies precede the step, so what they read was written by earlier plans.
 //
+// Speculation. What follows a draft hangs on whether it is accepted, so a plan that feeds drafts is alone in flight. A
+// row of 1 + k tokens draws 1 + k; `computed` and `drawn` count all of them until the commit knows how many were right,
+// and sets both back with the blocks that are not needed then. What rejected drafts left in the cache is behind
+// `computed`, and written again before it is read.
+//
 // Results find their sequence by slot: a slot has no owner once its sequence has ended or been preempted, and gets no
 // other before its last plan has been committed. Results for a slot without owner are surplus and dropped.
 #pragma once
@@ -20,6 +25,8 @@
 #include <vector>
 
 #include "engine/schedule/block_manager.h"
+#include "engine/schedule/draft_controller.h"
+#include "engine/schedule/drafter.h"
 #include "engine/schedule/forecast.h"
 #include "engine/schedule/prefix_cache.h"
 #include "engine/schedule/scheduler.h"
@@ -34,6 +41,10 @@ struct InFlight {
   std::vector<int32_t> head_slots;  // whose each wanted row of logits is
   std::vector<int32_t> blocks;      // references to give back with its commit
   std::vector<int32_t> slots;       // likewise
+  std::vector<VerifyRow> verify;
+  std::vector<bool> by_model;        // [verify] who drafted
+  std::vector<int32_t> draft_slots;  // that the draft model was fed for
+  StepRecord record;                 // without its times
 };
 
 // A plan in the making, and what is left of its limits.
@@ -69,6 +80,7 @@ struct Scheduler::Impl {
   void plan_decodes(StepBuilder& step);
   void plan_prefills(StepBuilder& step);
   int32_t chunk_size(const Sequence& sequence, int32_t start, const StepBuilder& step) const;
+  HeadRow next_draw(const Sequence& sequence, int32_t position) const;
   void append_row(Sequence& sequence, int32_t num_tokens, StepBuilder& step);
   void append_heads(Sequence& sequence, const PlanRow& row, StepBuilder& step);
   bool make_room(size_t index, StepBuilder& step);
@@ -77,6 +89,22 @@ struct Scheduler::Impl {
   void preempt(Sequence& victim);
   void requeue(Sequence& sequence);
 
+  // scheduler_speculate.cpp: who is drafted for, and what became of it
+  void choose_drafts();
+  bool looks_for_drafts();
+  void give_fixed_drafts(std::span<Sequence* const> owners, std::span<const DraftCandidate> candidates, int64_t budget);
+  int32_t most_drafts(const Sequence& sequence) const;
+  DraftCandidate propose(Sequence& sequence);
+  DraftCandidate propose_by_text(Sequence& sequence, int32_t most);
+  DraftCandidate propose_by_model(Sequence& sequence, int32_t most);
+  void take_draft_blocks(Sequence& sequence);
+  void append_drafts(Sequence& sequence, StepBuilder& step);
+  void append_draft_pass(Sequence& sequence, int32_t num_drafts, StepBuilder& step);
+  void watch_proposal(Sequence& sequence);
+  void settle_drafts(const InFlight& plan, const StepResult& result);
+  void settle_row(const VerifyRow& row, int32_t accepted, bool by_model);
+  void note_model_filled(Sequence& sequence);
+
   // scheduler_admit.cpp: who joins, and what it shares
   void admit(StepBuilder& step);
   Forecast forecast_running() const;
@@ -84,6 +112,7 @@ struct Scheduler::Impl {
   bool try_admit(Sequence& sequence, Forecast& forecast, StepBuilder& step);
   void start(Sequence& sequence, const PrefixHit& hit, StepBuilder& step);
   PrefixHit find_prefix(Sequence& sequence);
+  void find_model_prefix(Sequence& sequence);
   const Sequence* sibling_of(const Sequence& sequence, bool prompt_planned) const;
   bool waits_for_sibling(const Sequence& sequence) const;
   const PrefixHash& hash_of_block(Sequence& sequence, int32_t index);
@@ -130,8 +159,17 @@ struct Scheduler::Impl {
   std::vector<int32_t> free_slots;
   std::deque<InFlight> in_flight;  // consecutive ids
   std::vector<SequenceOutput> finished;
-  int32_t reserved_blocks = 0;  // sum of reserve_of() over running
-  uint64_t last_id = 0;         // of the last plan made
+  NgramDrafter ngram;
+  DraftController controller;
+  Acceptance all_ngram, all_model;    // of all sequences
+  std::vector<int32_t> model_filled;  // [num_blocks] leading positions whose K and V the draft model's pool has
+  bool speculating = false;           // plans wait for the results of the one before
+  int32_t quiet_plans = 0;            // since one had drafts, while speculating
+  int32_t probe_plans = 0;            // still to be tried even at a loss
+  int64_t plans_to_look = 0, looks_to_probe = 64, probe_interval = 64;
+  int32_t draft_tokens_left = 0;  // of the draft model's first pass, in the plan being made
+  int32_t reserved_blocks = 0;    // sum of reserve_of() over running
+  uint64_t last_id = 0;           // of the last plan made
   uint64_t committed_id = 0;
   uint64_t num_arrivals = 0;
   uint64_t num_tickets = 0;

@@ -7,6 +7,8 @@
 namespace penstock {
 
 StepPlan Scheduler::Impl::plan() {
+  choose_drafts();
+  if (speculating && !in_flight.empty()) return {};  // first its results
   StepBuilder step;
   step.plan.id = step.in_flight.id = current_plan();
   step.tokens_left = config.max_step_tokens;
@@ -22,6 +24,11 @@ StepPlan Scheduler::Impl::plan() {
     return {};
   }
   last_id = step.plan.id;
+  step.in_flight.record.rows = static_cast<int64_t>(step.plan.rows.size());
+  step.in_flight.record.tokens = step.plan.num_tokens();
+  step.in_flight.record.prefill_tokens = step.plan.num_prefill_tokens;
+  step.in_flight.record.alone = speculating;
+  step.in_flight.verify = step.plan.verify;
   in_flight.push_back(std::move(step.in_flight));
   ++stats.steps;
   stats.peak_used_blocks = std::max<int64_t>(stats.peak_used_blocks, blocks.num_used());
@@ -49,7 +56,8 @@ void Scheduler::Impl::plan_decodes(StepBuilder& step) {
       sequence.blocks.push_back(take_block());
       reserved_blocks -= sequence.reserved;
     }
-    append_row(sequence, 1, step);
+    take_draft_blocks(sequence);
+    append_row(sequence, 1 + sequence.drafting.count, step);
   }
 }
 
@@ -87,6 +95,7 @@ void Scheduler::Impl::append_row(Sequence& sequence, int32_t num_tokens, StepBui
     plan.input_ids.insert(plan.input_ids.end(), sequence.tokens.begin() + begin, sequence.tokens.begin() + known);
   else  // a decode row: its one token was drawn by a plan whose result is not here yet
     plan.input_ids.push_back(input_from_slot(sequence.slot));
+  append_drafts(sequence, step);
   plan.block_tables.insert(plan.block_tables.end(), sequence.blocks.begin(), sequence.blocks.begin() + row.num_blocks);
 
   append_heads(sequence, row, step);
@@ -112,19 +121,29 @@ void Scheduler::Impl::append_heads(Sequence& sequence, const PlanRow& row, StepB
     want(sequence.first_wanted(),
          {.target = sequence.tokens[sequence.first_wanted() + 1], .top_logprobs = sampling.top_logprobs});
   if (!sequence.generates() || end < sequence.length()) return;
-  want(end - 1, {.temperature = sampling.temperature,
-                 .top_p = sampling.top_p,
-                 .min_p = sampling.min_p,
-                 .top_k = sampling.top_k,
-                 .position = end,
-                 .choice = sequence.input.choice,
-                 .seed = sampling.seed,
-                 .repetition_penalty = sampling.repetition_penalty,
-                 .frequency_penalty = sampling.frequency_penalty,
-                 .presence_penalty = sampling.presence_penalty,
-                 .top_logprobs = sampling.top_logprobs,
-                 .edits = sequence.edited});
-  ++sequence.drawn;
+  for (int32_t position = sequence.length(); position <= end; ++position) {
+    HeadRow head = next_draw(sequence, position);
+    if (end > sequence.length()) head.draw = DrawKind::verify, head.drafted = position - sequence.length();
+    want(position - 1, head);
+  }
+  sequence.drawn += end - sequence.length() + 1;
+}
+
+HeadRow Scheduler::Impl::next_draw(const Sequence& sequence, int32_t position) const {
+  const SamplingParams& sampling = sequence.input.sampling;
+  return {.slot = sequence.slot,
+          .temperature = sampling.temperature,
+          .top_p = sampling.top_p,
+          .min_p = sampling.min_p,
+          .top_k = sampling.top_k,
+          .position = position,
+          .choice = sequence.input.choice,
+          .seed = sampling.seed,
+          .repetition_penalty = sampling.repetition_penalty,
+          .frequency_penalty = sampling.frequency_penalty,
+          .presence_penalty = sampling.presence_penalty,
+          .top_logprobs = sampling.top_logprobs,
+          .edits = sequence.edited};
 }
 
 // True once running[index] can take a block. Otherwise it stalls until a commit: blocks are on their way, or it is

@@ -7,10 +7,27 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/schedule/acceptance.h"
+#include "engine/schedule/ngram_index.h"
 #include "engine/schedule/prefix_cache.h"
 #include "engine/schedule/sequence.h"
 
 namespace penstock {
+
+// What is drafted for a sequence, and how that went.
+struct Drafting {
+  NgramIndex index;
+  Acceptance ngram, model;
+  std::vector<int32_t> proposal;  // what the text may be followed by; all that came since has agreed
+  int32_t proposed_at = 0;        // how long the text was
+  // Of the plan being made.
+  int32_t count = 0;      // drafts
+  bool by_model = false;  // they are the draft model's
+  int32_t catch_up = 0;   // known ids that the draft model is fed, without drafting yet
+  // Positions [0, model_computed) have their K and V in the draft model's pool, and [0, model_noted) are counted in
+  // Impl::model_filled. While drafts are in flight the first is what it will be if all are accepted.
+  int32_t model_computed = 0, model_noted = 0;
+};
 
 struct Sequence {
   using Clock = std::chrono::steady_clock;
@@ -41,6 +58,8 @@ struct Sequence {
   std::vector<PrefixHash> hashes;  // of its full blocks of known ids, as far as they were needed
   int32_t offered_blocks = 0;      // the first of its blocks, which the prefix cache has been offered or has given
   int32_t most_computed = 0;       // `computed` before the last preemption
+
+  Drafting drafting;
 
   // A prompt may be scored, continued, or both: then its scores come first.
   bool generates() const { return max_new > 0; }
@@ -75,6 +94,7 @@ struct Sequence {
     prompt_plan = 0;
     reserved = false;
     offered_blocks = 0;
+    drafting.count = drafting.catch_up = 0;
   }
 };
 

@@ -27,15 +27,16 @@ enum class Op : uint8_t {
   score,
   copy_blocks,
   prepare_slot,
+  accept_drafts,
 };
-constexpr int kNumOps = 17;
+constexpr int kNumOps = 18;
 constexpr const char* op_name(Op op) {
   constexpr const char* names[kNumOps] = {"embed",           "matmul qkv",   "matmul output",
                                           "matmul gate_up",  "matmul down",  "matmul logits",
                                           "rms_norm",        "add_rms_norm", "qk_norm_rope_store",
                                           "paged_attention", "gated_mul",    "gather_rows",
                                           "soft_cap",        "sample",       "score",
-                                          "copy_blocks",     "prepare_slot"};
+                                          "copy_blocks",     "prepare_slot", "accept_drafts"};
   return names[static_cast<int>(op)];
 }
 

@@ -52,6 +52,8 @@ void ProfilingBackend::gather_rows(const GatherRows& a) { timed(Op::gather_rows,
 void ProfilingBackend::sample(const Head& a) { timed(Op::sample, &Backend::sample, a); }
 void ProfilingBackend::score(const Head& a) { timed(Op::score, &Backend::score, a); }
 void ProfilingBackend::copy_blocks(const CopyBlocks& a) { timed(Op::copy_blocks, &Backend::copy_blocks, a); }
+void ProfilingBackend::accept_drafts(const AcceptDrafts& a) { timed(Op::accept_drafts, &Backend::accept_drafts, a); }
+void ProfilingBackend::draw_from_table(const DrawFromTable& a) { inner_->draw_from_table(a); }
 void ProfilingBackend::prepare_slot(const PrepareSlot& a) { timed(Op::prepare_slot, &Backend::prepare_slot, a); }
 
 }  // namespace penstock

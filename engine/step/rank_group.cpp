@@ -6,6 +6,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "engine/model/weights.h"
@@ -53,7 +54,7 @@ class Channel {
 struct RankGroup::Impl {
   struct Rank {
     std::unique_ptr<Backend> backend;
-    std::unique_ptr<ShardPlan> shard;
+    std::unique_ptr<ShardPlan> shard, draft_shard;
     std::unique_ptr<ModelRunner> runner;
     Channel<std::shared_ptr<const StepPlan>> plans;
     std::thread thread;
@@ -130,7 +131,7 @@ struct RankGroup::Impl {
 };
 
 RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const SafetensorsFolder* files,
-                     StageTimes& times)
+                     StageTimes& times, const DraftModel* draft)
     : impl_(std::make_unique<Impl>(config, times)) {
   Impl& group = *impl_;
   ProfilingBackend* profiler = nullptr;  // of rank 0, whose times are the report's
@@ -138,6 +139,9 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
     StageTimer timer(times, Stage::plan_memory);
     for (int r = 0; r < config.tensor_parallel; ++r) {
       group.ranks[r].shard = std::make_unique<ShardPlan>(model, r, config.tensor_parallel);
+      if (draft)
+        group.ranks[r].draft_shard =
+            std::make_unique<ShardPlan>(draft_shard_plan(draft->model, r, config.tensor_parallel));
       group.ranks[r].backend = make_backend({.device = config.device,
                                              .index = r,
                                              .dtype = config.dtype,
@@ -151,15 +155,20 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
       group.ranks[0].backend = std::move(profiling);
     }
     if (files) check_weights(*files, model, *group.ranks[0].shard);
-    group.plan = plan_memory(model, group.config, *group.ranks[0].shard, *group.ranks[0].backend);
+    std::optional<ModelShare> draft_share;
+    if (draft) draft_share.emplace(draft->model, *group.ranks[0].draft_shard);
+    if (draft && draft->files) check_weights(*draft->files, draft->model, draft_share->shard);
+    group.plan = plan_memory(model, group.config, *group.ranks[0].shard, *group.ranks[0].backend, draft_share);
     group.account = std::make_unique<StepAccount>(model, *group.ranks[0].shard, *group.ranks[0].backend,
-                                                  head_rows_at_once(group.plan.max_batch));
+                                                  group.plan.head_rows);
   }
   group.on_all([&](int r) {
     Impl::Rank& rank = group.ranks[r];
-    rank.runner =
-        std::make_unique<ModelRunner>(model, group.config, group.plan, *rank.shard, files, group.threads_of(r),
-                                      *rank.backend, *group.communicators[r], r == 0 ? times : group.other_times);
+    std::optional<DraftShare> draft_share;
+    if (draft) draft_share.emplace(draft->model, *rank.draft_shard, draft->files, draft->num_ids);
+    rank.runner = std::make_unique<ModelRunner>(model, group.config, group.plan, *rank.shard, files,
+                                                group.threads_of(r), *rank.backend, *group.communicators[r],
+                                                r == 0 ? times : group.other_times, draft_share);
   });
   if (profiler) group.ranks[0].runner->time_ops(*profiler);
   for (int r = 0; r < config.tensor_parallel; ++r) group.ranks[r].thread = std::thread([&group, r] { group.serve(r); });
@@ -183,7 +192,9 @@ RankGroup::Done RankGroup::wait() {
   ModelRunner::Step step;
   if (!impl_->started.pop(step)) impl_->rethrow_failure();
   one.result = ModelRunner::finish(step, one.timing);
-  if (impl_->last.end) one.timing.idle_seconds = step.begin->seconds_since(*impl_->last.end);
+  if (impl_->last.end) one.timing.idle_seconds = step.first_moment().seconds_since(*impl_->last.end);
+  one.result.idle_seconds = one.timing.idle_seconds;
+  one.result.recorded = one.timing.recorded;
   impl_->last = std::move(step);
   return one;
 }

@@ -14,10 +14,18 @@
 
 namespace penstock {
 
+struct DraftModel {
+  ModelConfig model;
+  const SafetensorsFolder* files = nullptr;  // may be null with EngineConfig::random_weights
+  int64_t num_ids = 0;                       // as in DraftShare
+};
+
 class RankGroup {
  public:
-  // Loads every rank's share, in parallel. Errors: what the ranks threw.
-  RankGroup(const ModelConfig& model, const EngineConfig& config, const SafetensorsFolder* files, StageTimes& times);
+  // Loads every rank's share, in parallel; `draft` may be null. References and pointers must outlive the group.
+  // Errors: what the ranks threw.
+  RankGroup(const ModelConfig& model, const EngineConfig& config, const SafetensorsFolder* files, StageTimes& times,
+            const DraftModel* draft = nullptr);
   ~RankGroup();  // waits for the steps that were submitted
 
   const MemoryPlan& memory_plan() const;

@@ -32,7 +32,7 @@ void RunAccount::add(const PlannedStep& step, const ModelRunner::Timing& timing)
     ++head.steps;
     head.padding_rows += timing.head_bucket - step.head_rows;
   }
-  busy_seconds_ += timing.seconds;
+  busy_seconds_ += timing.seconds + timing.draft_seconds;
   if (step.after_sleep) {
     starved_seconds_ += timing.idle_seconds;
     return;

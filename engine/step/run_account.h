@@ -35,6 +35,7 @@ struct HeadBucket {
 
 struct PlannedStep {
   int64_t tokens = 0, prefill_tokens = 0, head_rows = 0, sequences = 0;
+  int64_t drafts = 0;  // of the tokens
   StepWork work{};
   bool after_sleep = false;  // the engine had nothing to do before it
 };
@@ -45,7 +46,7 @@ class RunAccount {
 
   const std::map<std::pair<StepKind, int64_t>, StepClass>& classes() const { return classes_; }  // by kind and bucket
   const std::map<int64_t, HeadBucket>& heads() const { return heads_; }  // by the padded rows of a step
-  double busy_seconds() const { return busy_seconds_; }                  // of the device: in steps
+  double busy_seconds() const { return busy_seconds_; }                  // of the device: in steps and drafts
   // Between the end of a step and the beginning of the next, while the engine had work: copies, and waiting for the
   // host. Recording graphs is a part of it.
   double idle_seconds() const { return idle_seconds_; }

@@ -1,24 +1,15 @@
 #include "engine/step/step_buffers.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace penstock {
 namespace {
 
 // Bytes of what is not uploaded with a step.
-struct Sizes {
-  explicit Sizes(const StepCapacity& c)
-      : results(c.head_rows * static_cast<int64_t>(sizeof(HeadResult))),
-        top(c.head_rows * kMaxTopLogprobs * static_cast<int64_t>(sizeof(TopLogprob))),
-        last_tokens(c.rows * 4),
-        counts(c.rows * c.vocab * 2),
-        edits(c.rows * kMaxLogitEdits * static_cast<int64_t>(sizeof(LogitEdit))),
-        num_edits(c.rows * 4) {}
-
-  int64_t results, top, last_tokens, counts, edits, num_edits;
-  int64_t sum() const { return results + top + last_tokens + counts + edits + num_edits; }
-};
+int64_t results_bytes(const StepCapacity& c) { return c.head_rows * static_cast<int64_t>(sizeof(HeadResult)); }
+int64_t top_bytes(const StepCapacity& c) {
+  return c.head_rows * kMaxTopLogprobs * static_cast<int64_t>(sizeof(TopLogprob));
+}
 
 }  // namespace
 
@@ -30,7 +21,6 @@ StepBuffers::Layout StepBuffers::layout(const StepCapacity& capacity) {
     return at;
   };
   Layout at;
-  at.head_rows = place(capacity.head_rows * static_cast<int64_t>(sizeof(HeadRow)) / 4);
   at.input_ids = place(capacity.tokens);
   at.positions = place(capacity.tokens);
   at.token_rows = place(capacity.tokens);
@@ -39,37 +29,42 @@ StepBuffers::Layout StepBuffers::layout(const StepCapacity& capacity) {
   at.row_rope = place(capacity.rows);
   at.row_table = place(capacity.rows);
   at.head_tokens = place(capacity.head_rows);
-  at.block_tables = place(capacity.table_entries);  // last: only what is used is uploaded
+  at.verify = place(capacity.rows * static_cast<int64_t>(sizeof(VerifyRow)) / 4);
+  // Last: only what is used of these is uploaded.
+  at.head_rows = place(capacity.head_rows * static_cast<int64_t>(sizeof(HeadRow)) / 4);
+  at.block_tables = place(capacity.table_entries);
   at.end = end;
   return at;
 }
 
-int64_t StepBuffers::bytes(const StepCapacity& capacity) { return layout(capacity).end * 4 + Sizes(capacity).sum(); }
-
-StepBuffers::StepBuffers(const StepCapacity& capacity, Backend& backend, int in_flight)
-    : capacity_(capacity),
-      at_(layout(capacity)),
-      staging_(in_flight),
-      device_(backend.allocate(at_.end * 4)),
-      results_(backend.allocate(Sizes(capacity).results)),
-      top_(backend.allocate(Sizes(capacity).top)),
-      last_tokens_(backend.allocate(Sizes(capacity).last_tokens)),
-      counts_(backend.allocate(Sizes(capacity).counts)),
-      edits_(backend.allocate(Sizes(capacity).edits)),
-      num_edits_(backend.allocate(Sizes(capacity).num_edits)) {
-  for (Staging& staging : staging_) {
-    staging.host = backend.allocate_staging(at_.end * 4);
-    std::memset(staging.host.data(), 0, staging.host.bytes());
-  }
-  backend.fill_zero(last_tokens_.data(), last_tokens_.bytes());
-  backend.fill_zero(counts_.data(), counts_.bytes());
-  backend.fill_zero(num_edits_.data(), num_edits_.bytes());
+int64_t StepBuffers::bytes(const StepCapacity& capacity) {
+  return layout(capacity).end * 4 + results_bytes(capacity) + top_bytes(capacity);
 }
 
+StepBuffers::StepBuffers(const StepCapacity& capacity, Backend& backend, int in_flight, int further)
+    : capacity_(capacity),
+      at_(layout(capacity)),
+      staging_(backend, in_flight, at_.end * 4),
+      further_staging_(backend, further, at_.block_tables * 4),
+      device_(backend.allocate(at_.end * 4)),
+      results_(backend.allocate(results_bytes(capacity))),
+      top_(backend.allocate(top_bytes(capacity))) {}
+
 void StepBuffers::upload(const StepPlan& plan, int64_t tokens, int64_t head_rows, Backend& backend) {
-  Staging& staging = staging_[next_staging_++ % staging_.size()];
-  if (staging.copied) staging.copied->wait();
-  int32_t* host = staging.host.as<int32_t>();
+  const auto table_entries = static_cast<int64_t>(plan.block_tables.size());
+  if (table_entries > capacity_.table_entries)
+    throw Error(ExitCode::internal, "a step's block tables outgrow their buffer");
+  UploadRing& staging = table_entries > 0 || further_staging_.empty() ? staging_ : further_staging_;
+  auto* host = staging.take<int32_t>();
+  write_tokens(plan, tokens, host);
+  write_head(plan, head_rows, host);
+  std::copy(plan.block_tables.begin(), plan.block_tables.end(), host + at_.block_tables);
+  const int64_t end = table_entries > 0 ? at_.block_tables + table_entries
+                                        : at_.head_rows + head_rows * static_cast<int64_t>(sizeof(HeadRow)) / 4;
+  staging.upload(device_.data(), end * 4, backend);
+}
+
+void StepBuffers::write_tokens(const StepPlan& plan, int64_t tokens, int32_t* host) const {
   std::copy(plan.input_ids.begin(), plan.input_ids.end(), host + at_.input_ids);
   std::fill(host + at_.input_ids + plan.num_tokens(), host + at_.input_ids + tokens, 0);
   std::fill(host + at_.positions + plan.num_tokens(), host + at_.positions + tokens, -1);
@@ -93,17 +88,14 @@ void StepBuffers::upload(const StepPlan& plan, int64_t tokens, int64_t head_rows
     host[at_.row_table + row] = 0;
   }
   host[at_.row_begin + capacity_.rows] = static_cast<int32_t>(plan.num_tokens());
+}
 
-  std::vector<HeadRow> head = plan.head;
-  head.resize(head_rows);  // padding: slot -1, target -1
-  std::copy(head.begin(), head.end(), reinterpret_cast<HeadRow*>(host + at_.head_rows));
+void StepBuffers::write_head(const StepPlan& plan, int64_t head_rows, int32_t* host) const {
+  auto* rows = reinterpret_cast<HeadRow*>(host + at_.head_rows);
+  std::fill(std::copy(plan.head.begin(), plan.head.end(), rows), rows + head_rows, HeadRow{});  // slot -1, target -1
   std::copy(plan.head_tokens.begin(), plan.head_tokens.end(), host + at_.head_tokens);
   std::fill(host + at_.head_tokens + plan.head_tokens.size(), host + at_.head_tokens + head_rows, 0);
-  if (static_cast<int64_t>(plan.block_tables.size()) > capacity_.table_entries)
-    throw Error(ExitCode::internal, "a step's block tables outgrow their buffer");
-  std::copy(plan.block_tables.begin(), plan.block_tables.end(), host + at_.block_tables);
-  backend.upload_later(device_.data(), host, (at_.block_tables + static_cast<int64_t>(plan.block_tables.size())) * 4);
-  staging.copied = backend.mark();
+  std::copy(plan.verify.begin(), plan.verify.end(), reinterpret_cast<VerifyRow*>(host + at_.verify));
 }
 
 StepView StepBuffers::view(int64_t tokens) const {
@@ -118,14 +110,6 @@ StepView StepBuffers::view(int64_t tokens) const {
           .row_rope = base + at_.row_rope,
           .row_table = base + at_.row_table,
           .block_tables = base + at_.block_tables};
-}
-
-SlotState StepBuffers::slots() const {
-  return {.counts = counts_.as<uint16_t>(),
-          .edits = edits_.as<LogitEdit>(),
-          .num_edits = num_edits_.as<int32_t>(),
-          .slots = capacity_.rows,
-          .vocab = capacity_.vocab};
 }
 
 }  // namespace penstock

@@ -10,6 +10,8 @@ namespace {
 void add_share(StepSeries::Point& point, const StepSample& step, double share, double seconds) {
   point.prefill_tokens += share * static_cast<double>(step.prefill_tokens);
   point.decode_tokens += share * static_cast<double>(step.decode_tokens);
+  point.drafts += share * static_cast<double>(step.drafts);
+  point.accepted_drafts += share * static_cast<double>(step.accepted_drafts);
   point.sequence_seconds += seconds * static_cast<double>(step.sequences);
   point.block_seconds += seconds * static_cast<double>(step.kv_blocks);
 }
@@ -41,6 +43,8 @@ void StepSeries::halve() {
       const Point& next = points_[2 * i + 1];
       sum.prefill_tokens += next.prefill_tokens;
       sum.decode_tokens += next.decode_tokens;
+      sum.drafts += next.drafts;
+      sum.accepted_drafts += next.accepted_drafts;
       sum.sequence_seconds += next.sequence_seconds;
       sum.block_seconds += next.block_seconds;
     }

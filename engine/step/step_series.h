@@ -10,8 +10,9 @@ namespace penstock {
 struct StepSample {
   double begin = 0, end = 0;
   int64_t prefill_tokens = 0, decode_tokens = 0;
-  int64_t sequences = 0;  // rows of the step
-  int64_t kv_blocks = 0;  // that sequences hold
+  int64_t drafts = 0, accepted_drafts = 0;  // of the decode tokens
+  int64_t sequences = 0;                    // rows of the step
+  int64_t kv_blocks = 0;                    // that sequences hold
 };
 
 // Points of equal length, the first one at 0. A step counts in each point by the share of its time that lies there, so
@@ -21,7 +22,7 @@ class StepSeries {
  public:
   static constexpr size_t kMaxPoints = 240;
   struct Point {
-    double prefill_tokens = 0, decode_tokens = 0;
+    double prefill_tokens = 0, decode_tokens = 0, drafts = 0, accepted_drafts = 0;
     double sequence_seconds = 0, block_seconds = 0;  // divided by the point's length: the mean over it
   };
 

@@ -168,6 +168,16 @@ void CpuBackend::copy_blocks(const CopyBlocks& op) {
   ops_.copy_blocks(pool_, op);
 }
 
+void CpuBackend::accept_drafts(const AcceptDrafts& op) {
+  check(op);
+  cpu::accept_drafts(op);
+}
+
+void CpuBackend::draw_from_table(const DrawFromTable& op) {
+  check(op);
+  cpu::draw_from_table(op);
+}
+
 void CpuBackend::prepare_slot(const PrepareSlot& op) {
   check(op);
   cpu::prepare_slot(op);

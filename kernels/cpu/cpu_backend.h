@@ -47,6 +47,8 @@ class CpuBackend : public Backend {
   void sample(const Head&) override;
   void score(const Head&) override;
   void copy_blocks(const CopyBlocks&) override;
+  void accept_drafts(const AcceptDrafts&) override;
+  void draw_from_table(const DrawFromTable&) override;
   void prepare_slot(const PrepareSlot&) override;
 
   ThreadPool& pool() { return pool_; }

@@ -5,12 +5,13 @@
 
 namespace penstock::cpu {
 
-// edited[0 … vocab) = what the row is drawn by. `want` has edits and a slot.
-void edit_row(float* edited, const float* logits, const HeadRow& want, const SlotState& slots);
+// edited[0 … vocab) = what the row is drawn by. `want` has edits and a slot; drafts [want.drafted]: its slot's. The
+// vocabulary may be the first part of the slots'.
+void edit_row(float* edited, const float* logits, int64_t vocab, const HeadRow& want, const SlotState& slots,
+              const int32_t* drafts);
 
 inline void count_drawn(uint16_t& count) {
-  constexpr uint16_t kMost = SlotState::kInPrompt - 1;
-  if ((count & kMost) < kMost) count++;
+  if ((count & SlotState::kMostDrawn) < SlotState::kMostDrawn) count++;
 }
 
 }  // namespace penstock::cpu

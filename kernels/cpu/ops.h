@@ -37,8 +37,10 @@ const Ops& ops();
 // Every table that this machine can run, best first.
 std::span<const Ops* const> runnable_ops();
 
-// It computes nothing, so once is enough.
+// These compute nothing, so once is enough.
 void prepare_slot(const PrepareSlot&);
+void accept_drafts(const AcceptDrafts&);
+void draw_from_table(const DrawFromTable&);
 
 }  // namespace penstock::cpu
 

@@ -154,9 +154,9 @@ class RowSampler {
 };
 
 // From the logits as the slot's penalties and edits leave them. Overwrites work.block_largest.
-HeadResult draw_edited(const float* logits, int64_t vocab, const HeadRow& want, const SlotState& slots,
-                       const Workspace& work) {
-  edit_row(work.edited, logits, want, slots);
+HeadResult draw_edited(const float* logits, int64_t vocab, const HeadRow& want, const Head& op, const Workspace& work) {
+  edit_row(work.edited, logits, vocab, want, op.slots,
+           want.drafted > 0 ? op.drafts + int64_t{want.slot} * kMaxDrafts : nullptr);
   LogitsRow row(work.edited, vocab);
   Peak peak = find_peak(row, work.block_largest);
   if (!peak.finite) return {.flags = peak.empty ? HeadResult::kAllBanned : HeadResult::kNonFinite};
@@ -179,13 +179,27 @@ HeadResult sample_row(const Head& op, int64_t r, const Workspace& work) {
   if (top) write_top_logprobs(top, want.top_logprobs, row, peak, total, work.block_largest);
   HeadResult result{.token = peak.id};
   if (want.edits != 0)
-    result = draw_edited(logits, vocab, want, op.slots, work);
+    result = draw_edited(logits, vocab, want, op, work);
   else if (!takes_peak(want))
     result.token = RowSampler(row, vocab, want, work, peak, total).run();
   if (result.token < 0) return result;
   result.logprob = log_probability(row[result.token], peak.logit, total);
-  if (want.edits != 0) count_drawn(op.slots.counts[want.slot * vocab + result.token]);
   return result;
+}
+
+void keep(const Head& op, const HeadRow& want, int32_t token) {
+  const int64_t slot = want.slot;
+  switch (want.draw) {
+    case DrawKind::next:
+      op.last_tokens[slot] = token < 0 ? 0 : token;
+      if (want.edits != 0 && token >= 0) count_drawn(op.slots.counts[slot * op.slots.vocab + token]);
+      break;
+    case DrawKind::verify:
+      break;
+    case DrawKind::draft:
+      op.drafts[slot * kMaxDrafts + want.drafted] = token < 0 ? 0 : token;
+      break;
+  }
 }
 
 }  // namespace
@@ -205,7 +219,7 @@ void sample(ThreadPool& pool, const Head& op) {
       const HeadRow& want = op.rows[r];
       if (want.slot < 0 || want.target >= 0) continue;
       op.results[r] = sample_row(op, r, work);
-      op.last_tokens[want.slot] = op.results[r].token < 0 ? 0 : op.results[r].token;
+      keep(op, want, op.results[r].token);
     }
   };
   pool.run(body);

@@ -95,6 +95,41 @@ __device__ inline int next_turn(const AttentionStep& step, const WorkList& work,
   return shared_turn;
 }
 
+// What a unit's items left of 16 bytes of an output row, in the order of the keys. Bound by the latency of the loads:
+// so many slots are under way at once.
+struct CombinedSums {
+  static constexpr int kTogether = 8;
+  float sums[8] = {}, total = 0, largest = kHidden;
+
+  // Slots [0, count): their statistics `slot_rows` apart, their sums kDim times that.
+  template <int kDim>
+  __device__ void add(const float2* statistics, const float* from, int64_t slot_rows, int count) {
+    float2 parts[kTogether];
+    float4 low[kTogether] = {}, high[kTogether] = {};
+#pragma unroll
+    for (int i = 0; i < kTogether; i++) {
+      parts[i] = {kHidden, 0};
+      if (i >= count) continue;
+      parts[i] = __ldcg(statistics + i * slot_rows);
+      const auto* vectors = reinterpret_cast<const float4*>(from + i * slot_rows * kDim);
+      low[i] = __ldcg(vectors), high[i] = __ldcg(vectors + 1);
+    }
+    const float before = largest;
+#pragma unroll
+    for (const float2& part : parts) largest = fmaxf(largest, part.x);
+    const float base = largest == kHidden ? 0 : largest, rescale = exp2_approximate(before - base);
+    total *= rescale;
+#pragma unroll
+    for (float& x : sums) x *= rescale;
+#pragma unroll
+    for (int i = 0; i < kTogether; i++) {
+      const float weight = exp2_approximate(parts[i].x - base);
+      total = fmaf(weight, parts[i].y, total);
+      add_scaled(sums, weight, low[i], high[i]);
+    }
+  }
+};
+
 // Adds up what a unit's items left in their slots, 16 bytes of an output row a thread.
 template <int kDim, int kThreads>
 __device__ inline void combine(const AttentionStep& step, const WorkList& work, const WorkUnit& unit, int kv_head) {
@@ -104,22 +139,12 @@ __device__ inline void combine(const AttentionStep& step, const WorkList& work, 
   for (int index = threadIdx.x; index < rows * kPieces; index += kThreads) {
     const int row = index / kPieces, piece = index % kPieces;
     if (piece * 8 >= step.head_dim) continue;
-    const int64_t first = unit.slot * slot_rows + kv_head * work.tile_queries + row;
-    float largest = kHidden;
-    for (int i = 0; i < unit.slots; i++) largest = fmaxf(largest, __ldcg(work.statistics + first + i * slot_rows).x);
-    const float base = largest == kHidden ? 0 : largest;
-    float sums[8] = {}, total = 0;
-#pragma unroll 4
-    for (int i = 0; i < unit.slots; i++) {
-      const int64_t at = first + i * slot_rows;
-      const float2 part = __ldcg(work.statistics + at);
-      const auto* from = reinterpret_cast<const float4*>(work.sums + at * kDim + piece * 8);
-      const float4 low = __ldcg(from), high = __ldcg(from + 1);
-      const float weight = exp2_approximate(part.x - base);
-      total = fmaf(weight, part.y, total);
-      add_scaled(sums, weight, low, high);
+    CombinedSums all;
+    for (int i = 0; i < unit.slots; i += CombinedSums::kTogether) {
+      const int64_t at = (unit.slot + i) * slot_rows + kv_head * work.tile_queries + row;
+      all.add<kDim>(work.statistics + at, work.sums + at * kDim + piece * 8, slot_rows, unit.slots - i);
     }
-    store_output(step, unit, unit.first_query + row, kv_head, piece, sums, total);
+    store_output(step, unit, unit.first_query + row, kv_head, piece, all.sums, all.total);
   }
 }
 

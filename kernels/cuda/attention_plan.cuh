@@ -59,7 +59,7 @@ __device__ void for_each_unit(const AttentionStep& step, Visit visit) {
 
 struct PlanShared {
   unsigned long long key_tiles[kWorkKinds];
-  int32_t longest[kWorkKinds], chunk[kWorkKinds];  // key tiles of a unit, of an item
+  int32_t longest[kWorkKinds], even[kWorkKinds];  // key tiles of a unit; of an item, for all blocks to be busy
   int32_t slots[kWorkKinds], units[kWorkKinds];
   int32_t classes[kWorkKinds][kSizeClasses];
 };
@@ -74,17 +74,22 @@ struct Cut {
   }
 };
 
-__device__ inline int size_class(const PlanShared& shared, int kind, int key_tiles) {
-  const int longest = min(shared.longest[kind], shared.chunk[kind]);
+// Key tiles of an item. A partial result costs what its queries are: few of them may be cut finer.
+__device__ inline int chunk_of(const WorkList& work, int even, int queries) {
+  return max(even, 2 * queries <= work.tile_queries ? work.min_short_key_tiles : work.min_key_tiles);
+}
+
+__device__ inline int size_class(const AttentionStep& step, const PlanShared& shared, int kind, int key_tiles) {
+  const WorkList& work = step.work[kind];
+  const int longest = min(shared.longest[kind], chunk_of(work, shared.even[kind], work.tile_queries));
   return static_cast<int>(static_cast<int64_t>(longest - key_tiles) * kSizeClasses / longest);
 }
 
-__device__ inline void choose_chunks(const AttentionStep& step, PlanShared& shared) {
+__device__ inline void share_evenly(const AttentionStep& step, PlanShared& shared) {
   for (int kind = 0; kind < kWorkKinds; kind++) {
     const WorkList& work = step.work[kind];
     const auto all = static_cast<long long>(shared.key_tiles[kind]) * step.kv_heads;
-    const long long even = (all + work.target_items - 1) / work.target_items;
-    shared.chunk[kind] = static_cast<int32_t>(max(even, static_cast<long long>(work.min_key_tiles)));
+    shared.even[kind] = static_cast<int32_t>((all + work.target_items - 1) / work.target_items);
   }
 }
 
@@ -107,7 +112,7 @@ __device__ inline void write_items(const AttentionStep& step, PlanShared& shared
   const int lane = threadIdx.x % kWarp, first = tile * work.tile_queries;
   const int queries = min(first + work.tile_queries, row.tokens * step.group);
   const KeyRange keys = key_range(step, row, first, queries - 1);
-  const Cut cut(keys.tiles, shared.chunk[kind]);
+  const Cut cut(keys.tiles, chunk_of(work, shared.even[kind], queries - first));
   int slot = -1, unit = -1;
   if (cut.count > 1 && !(share && lane > 0)) {
     slot = atomicAdd(&shared.slots[kind], cut.count);
@@ -117,7 +122,7 @@ __device__ inline void write_items(const AttentionStep& step, PlanShared& shared
   if (share) slot = __shfl_sync(0xFFFFFFFF, slot, 0), unit = __shfl_sync(0xFFFFFFFF, unit, 0);
   for (int i = share ? lane : 0; i < cut.count; i += share ? kWarp : 1) {
     const int size = min(cut.size, keys.tiles - i * cut.size), begin = (keys.first_tile + i * cut.size) * kKeyTile;
-    const int index = atomicAdd(&shared.classes[kind][size_class(shared, kind, size)], 1);
+    const int index = atomicAdd(&shared.classes[kind][size_class(step, shared, kind, size)], 1);
     work.items[index] = {.first_token = row.first_token,
                          .first_query = first,
                          .queries = queries,
@@ -137,26 +142,30 @@ __global__ void __launch_bounds__(kPlanThreads) plan_kernel(const __grid_constan
   for (const WorkList& work : step.work)
     for (int i = threadIdx.x; i < work.max_units * step.kv_heads; i += kPlanThreads) work.arrived[i] = 0;
   __syncthreads();
-  auto range_of = [&](int kind, const PlannedRow& row, int tile) {
-    const int tile_queries = step.work[kind].tile_queries, first = tile * tile_queries;
-    return key_range(step, row, first, min(first + tile_queries, row.tokens * step.group) - 1);
+  auto queries_of = [&](int kind, const PlannedRow& row, int tile) {
+    const int tile_queries = step.work[kind].tile_queries;
+    return min(tile_queries, row.tokens * step.group - tile * tile_queries);
+  };
+  auto key_tiles_of = [&](int kind, const PlannedRow& row, int tile) {
+    const int first = tile * step.work[kind].tile_queries;
+    return key_range(step, row, first, first + queries_of(kind, row, tile) - 1).tiles;
   };
   for_each_unit(step, [&](int kind, const PlannedRow& row, int tile, bool share) {
     if (share && threadIdx.x % kWarp > 0) return;
-    const int tiles = range_of(kind, row, tile).tiles;
+    const int tiles = key_tiles_of(kind, row, tile);
     atomicAdd(&shared.key_tiles[kind], static_cast<unsigned long long>(tiles));
     atomicMax(&shared.longest[kind], tiles);
   });
   __syncthreads();
-  if (threadIdx.x == 0) choose_chunks(step, shared);
+  if (threadIdx.x == 0) share_evenly(step, shared);
   __syncthreads();
   for_each_unit(step, [&](int kind, const PlannedRow& row, int tile, bool share) {
     if (share && threadIdx.x % kWarp > 0) return;
-    const int tiles = range_of(kind, row, tile).tiles;
-    const Cut cut(tiles, shared.chunk[kind]);
+    const int tiles = key_tiles_of(kind, row, tile);
+    const Cut cut(tiles, chunk_of(step.work[kind], shared.even[kind], queries_of(kind, row, tile)));
     const int last = tiles - (cut.count - 1) * cut.size;
-    if (cut.count > 1) atomicAdd(&shared.classes[kind][size_class(shared, kind, cut.size)], cut.count - 1);
-    atomicAdd(&shared.classes[kind][size_class(shared, kind, last)], 1);
+    if (cut.count > 1) atomicAdd(&shared.classes[kind][size_class(step, shared, kind, cut.size)], cut.count - 1);
+    atomicAdd(&shared.classes[kind][size_class(step, shared, kind, last)], 1);
   });
   __syncthreads();
   if (threadIdx.x == 0) begin_classes(step, shared);

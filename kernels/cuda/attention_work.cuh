@@ -43,8 +43,9 @@ struct WorkList {
   float* sums;         // [slots, kv_heads, tile_queries, padded head_dim], weighted by exp2(score - largest)
   float2* statistics;  // [slots, kv_heads, tile_queries]: largest score in powers of two, sum of the weights
   int32_t tile_queries, max_units;
-  int32_t min_key_tiles;  // of an item, unless its unit has fewer
-  int32_t target_items;   // times kv_heads: so many keep the device busy
+  int32_t min_key_tiles;        // of an item, unless its unit has fewer
+  int32_t min_short_key_tiles;  // likewise, of units with up to half a tile of queries
+  int32_t target_items;         // times kv_heads: so many keep the device busy
 };
 
 // Everything that the kernels read; device pointers, dimensions as in backend.h.

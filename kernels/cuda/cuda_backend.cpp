@@ -279,6 +279,16 @@ void CudaBackend::score(const Head& op) {
   cuda::score(op, reserve(workspace_, bytes), bytes, stream());
 }
 
+void CudaBackend::accept_drafts(const AcceptDrafts& op) {
+  check(op);
+  cuda::accept_drafts(op, stream());
+}
+
+void CudaBackend::draw_from_table(const DrawFromTable& op) {
+  check(op);
+  cuda::draw_from_table(op, stream());
+}
+
 void CudaBackend::copy_blocks(const CopyBlocks& op) {
   check(op);
   cuda::copy_blocks(op, stream());
@@ -289,7 +299,7 @@ void CudaBackend::prepare_slot(const PrepareSlot& op) {
   std::vector<uint16_t> counts(static_cast<size_t>(op.slots.vocab), 0);
   for (int32_t id : op.prompt) counts[id] = SlotState::kInPrompt;
   for (int32_t id : op.generated)
-    if ((counts[id] & ~SlotState::kInPrompt) < 0x7FFF) ++counts[id];
+    if ((counts[id] & SlotState::kMostDrawn) < SlotState::kMostDrawn) ++counts[id];
   const auto num_edits = static_cast<int32_t>(op.edits.size());
   upload(op.slots.counts + op.slot * op.slots.vocab, counts.data(), op.slots.vocab * 2);
   upload(op.slots.edits + int64_t{op.slot} * kMaxLogitEdits, op.edits.data(),

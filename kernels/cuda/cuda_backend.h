@@ -54,6 +54,8 @@ class CudaBackend : public Backend {
   void sample(const Head&) override;
   void score(const Head&) override;
   void copy_blocks(const CopyBlocks&) override;
+  void accept_drafts(const AcceptDrafts&) override;
+  void draw_from_table(const DrawFromTable&) override;
   void prepare_slot(const PrepareSlot&) override;
 
  private:

@@ -13,6 +13,7 @@ struct HeadRows {
   int32_t* last_tokens;
   TopLogprob* top;
   SlotState slots;
+  int32_t* drafts;
   float* edited;  // [blocks, vocab]
 };
 
@@ -26,15 +27,57 @@ inline HeadRows rows_of(const Head& op, void* workspace) {
           .last_tokens = op.last_tokens,
           .top = op.top,
           .slots = op.slots,
+          .drafts = op.drafts,
           .edited = static_cast<float*>(workspace)};
 }
 
 // Without fused multiply-add: the bits are the CPU's.
 __device__ inline float penalized(float x, uint16_t count, const HeadRow& want) {
   x = x > 0 ? x / want.repetition_penalty : __fmul_rn(x, want.repetition_penalty);
-  const int times = count & ~SlotState::kInPrompt;
+  const int times = count & SlotState::kMostDrawn;
   x = __fsub_rn(x, __fmul_rn(want.frequency_penalty, static_cast<float>(times)));
   return times > 0 ? __fsub_rn(x, want.presence_penalty) : x;
+}
+
+__device__ inline void count_drawn(uint16_t& count, int times) {
+  const int room = SlotState::kMostDrawn - (count & SlotState::kMostDrawn);
+  count += static_cast<uint16_t>(min(times, room));
+}
+
+// Calls penalize(id, count) for the ids among the drafts that the row sees as drawn, with the slot's count and them in
+// `count`. By a whole block: its first threads take a draft each, an id's first draft stands for all.
+template <class Penalize>
+__device__ void for_each_drafted(const HeadRows& op, const HeadRow& want, Penalize penalize) {
+  const int own = threadIdx.x;
+  if (own >= want.drafted) return;
+  const int32_t* drafts = op.drafts + static_cast<int64_t>(want.slot) * kMaxDrafts;
+  const int32_t id = drafts[own];
+  if (id < 0 || id >= op.vocab) return;
+  int times = 0;
+  for (int i = 0; i < want.drafted; i++) {
+    if (drafts[i] != id) continue;
+    if (i < own) return;
+    times++;
+  }
+  uint16_t count = op.slots.counts[want.slot * op.slots.vocab + id];
+  count_drawn(count, times);
+  penalize(id, count);
+}
+
+// Puts a row's token where the row wants it; -1: none could be drawn. By one thread.
+__device__ inline void keep(const HeadRows& op, const HeadRow& want, int32_t token) {
+  const int64_t slot = want.slot;
+  switch (want.draw) {
+    case DrawKind::next:
+      op.last_tokens[slot] = max(token, 0);
+      if (want.edits != 0 && token >= 0) count_drawn(op.slots.counts[slot * op.slots.vocab + token], 1);
+      break;
+    case DrawKind::verify:
+      break;
+    case DrawKind::draft:
+      op.drafts[slot * kMaxDrafts + want.drafted] = max(token, 0);
+      break;
+  }
 }
 
 __device__ inline bool takes_peak(const HeadRow& want) {

@@ -19,5 +19,7 @@ void gather_rows(const GatherRows& op, cudaStream_t stream);
 // Brings `bytes` of memory through the cache, so that nothing else stays there; for measurements.
 void read_memory(const void* memory, int64_t bytes, cudaStream_t stream);
 void copy_blocks(const CopyBlocks& op, cudaStream_t stream);
+void accept_drafts(const AcceptDrafts& op, cudaStream_t stream);
+void draw_from_table(const DrawFromTable& op, cudaStream_t stream);
 
 }  // namespace penstock::cuda

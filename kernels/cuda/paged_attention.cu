@@ -15,6 +15,7 @@ namespace {
 constexpr int kBlocksPerSm = 2;                            // of the prefill and the decode kernel
 constexpr int kDecodeItemsPerBlock = 4;                    // so that the last ones to finish waste little
 constexpr int kMinDecodeTiles = 2, kMinPrefillTiles = 16;  // of 64 keys an item: less would not pay for its start
+constexpr int kMinShortPrefillTiles = 4;                   // of drafts that are verified, or a prompt's end
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -74,6 +75,7 @@ void lay_out(Pieces& pieces, const Dimensions& size, int blocks, WorkList (&work
     list.statistics = pieces.take<float2>(slots * size.kv_heads * tile);
     list.tile_queries = static_cast<int32_t>(tile);
     list.min_key_tiles = decode ? kMinDecodeTiles : kMinPrefillTiles;
+    list.min_short_key_tiles = decode ? kMinDecodeTiles : kMinShortPrefillTiles;
     list.target_items = static_cast<int32_t>(target);
   }
 }

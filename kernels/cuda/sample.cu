@@ -14,16 +14,21 @@ constexpr int64_t kMostBlocks = 256;
 
 int64_t blocks_for(int64_t rows) { return std::min(rows, kMostBlocks); }
 
-__device__ void edit_row(float* edited, const float* logits, const HeadRow& want, const SlotState& slots) {
+__device__ void edit_row(float* edited, const float* logits, const HeadRow& want, const HeadRows& op) {
+  const SlotState& slots = op.slots;
   const uint16_t* counts = slots.counts + want.slot * slots.vocab;
-  for (int32_t id = threadIdx.x; id < slots.vocab; id += kRowThreads)
+  for (int32_t id = threadIdx.x; id < op.vocab; id += kRowThreads)
     edited[id] = counts[id] != 0 ? penalized(logits[id], counts[id], want) : logits[id];
   __syncthreads();
+  if (want.drafted > 0) {
+    for_each_drafted(op, want, [&](int32_t id, uint16_t count) { edited[id] = penalized(logits[id], count, want); });
+    __syncthreads();
+  }
   const LogitEdit* edits = slots.edits + static_cast<int64_t>(want.slot) * kMaxLogitEdits;
   const int32_t count = slots.num_edits[want.slot];
   // Two edits of one id stand side by side: its first thread does both.
   for (int32_t i = threadIdx.x; i < count; i += kRowThreads) {
-    if (i > 0 && edits[i - 1].id == edits[i].id) continue;
+    if (edits[i].id >= op.vocab || (i > 0 && edits[i - 1].id == edits[i].id)) continue;
     float x = edited[edits[i].id];
     for (int32_t j = i; j < count && edits[j].id == edits[i].id; j++)
       if (want.position < edits[j].until) x += edits[j].bias;
@@ -56,15 +61,13 @@ __device__ HeadResult sample_row(RowShared& shared, const HeadRows& op, int32_t 
     result.token = choose(shared, logits, op.vocab, want, peak);
   } else {
     float* edited = op.edited + static_cast<int64_t>(blockIdx.x) * op.vocab;
-    edit_row(edited, logits, want, op.slots);
+    edit_row(edited, logits, want, op);
     const Peak edited_peak = find_peak(shared, edited, op.vocab);
     if (!edited_peak.finite()) {
       result.flags = edited_peak.bad ? HeadResult::kNonFinite : HeadResult::kAllBanned;
       return result;
     }
     result.token = choose(shared, edited, op.vocab, want, edited_peak);
-    uint16_t& count = op.slots.counts[want.slot * op.slots.vocab + result.token];
-    if (threadIdx.x == 0 && (count & ~SlotState::kInPrompt) < SlotState::kInPrompt - 1) ++count;
   }
   result.logprob = log_probability(logits[result.token], peak);
   return result;
@@ -74,12 +77,11 @@ __global__ void __launch_bounds__(kRowThreads) sample_kernel(HeadRows op) {
   __shared__ RowShared shared;
   wait_for_previous_kernel();
   for (int32_t r = blockIdx.x; r < op.rows; r += gridDim.x) {
-    const int32_t slot = op.want[r].slot;
-    if (slot < 0 || op.want[r].target >= 0) continue;
+    if (op.want[r].slot < 0 || op.want[r].target >= 0) continue;
     const HeadResult result = sample_row(shared, op, r);
     if (threadIdx.x == 0) {
       op.results[r] = result;
-      op.last_tokens[slot] = max(result.token, 0);
+      keep(op, op.want[r], result.token);
     }
     __syncthreads();
   }

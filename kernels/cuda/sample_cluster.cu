@@ -14,11 +14,18 @@ int64_t shared_bytes(int64_t vocab) {
 }
 
 // The row's logits become what the slot's penalties and edits make of them.
-__device__ void edit(ClusterSampler& row, const HeadRow& want, const SlotState& slots) {
+__device__ void edit(ClusterSampler& row, const HeadRow& want, const HeadRows& op, const float* logits) {
+  const SlotState& slots = op.slots;
   const uint16_t* counts = slots.counts + want.slot * slots.vocab;
   row.change_each([&](int32_t id, float& logit) {
     if (counts[id] != 0) logit = penalized(logit, counts[id], want);
   });
+  if (want.drafted > 0) {
+    for_each_drafted(op, want, [&](int32_t id, uint16_t count) {
+      if (row.owns(id)) row.logit(id) = penalized(logits[id], count, want);
+    });
+    __syncthreads();
+  }
   const LogitEdit* edits = slots.edits + static_cast<int64_t>(want.slot) * kMaxLogitEdits;
   const int32_t count = slots.num_edits[want.slot];
   // Two edits of one id stand side by side: its first thread does both.
@@ -63,17 +70,13 @@ __device__ HeadResult sample_row(ClusterSampler& row, const HeadRows& op, const 
   if (top) write_top(row, top, logits, op.vocab, want.top_logprobs, peak);
   Peak drawn_from = peak;
   if (edited) {
-    edit(row, want, op.slots);
+    edit(row, want, op, logits);
     drawn_from = row.find_peak(inverse_temperature, scaled_total);
     if (!drawn_from.finite())
       return {.token = -1, .logprob = 0, .flags = drawn_from.bad ? HeadResult::kNonFinite : HeadResult::kAllBanned};
   }
   const int32_t token = draws ? draw(row, want, op.vocab, drawn_from, scaled_total) : drawn_from.id;
   if (!row.is_leader()) return {};
-  if (edited) {
-    uint16_t& count = op.slots.counts[want.slot * op.slots.vocab + token];
-    if ((count & ~SlotState::kInPrompt) < SlotState::kInPrompt - 1) ++count;
-  }
   return {.token = token, .logprob = log_probability(logits[token], peak), .flags = 0};
 }
 
@@ -107,7 +110,7 @@ __global__ void __launch_bounds__(kClusterThreads, kBlocksPerSm) cluster_kernel(
   const HeadResult result = kScore ? score_row(row, op, want, logits, top) : sample_row(row, op, want, logits, top);
   if (!row.is_leader()) return;
   op.results[r] = result;
-  if (!kScore) op.last_tokens[want.slot] = max(result.token, 0);
+  if (!kScore) keep(op, want, result.token);
 #endif
 }
 

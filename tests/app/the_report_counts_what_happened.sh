@@ -7,7 +7,7 @@ grep -q 'decode steps: .* timed' stderr || fail "no times of ops in the summary"
 python3 - << 'PY'
 import json
 r = json.load(open("report"))
-assert r["schema_version"] == 2 and r["exit_code"] == 65
+assert r["schema_version"] == 3 and r["exit_code"] == 65
 assert r["requests"]["answered"] == 30 and r["requests"]["errors"] == 1 and r["requests"]["lines"] == 31
 assert r["tokens"]["completion"] == 150 == 5 * 30
 for stage in ("load_weights", "read", "tokenize", "prefill", "decode", "detokenize", "write"):

@@ -8,6 +8,7 @@ struct HeadRun {
   std::vector<HeadResult> results;
   std::vector<int32_t> last_tokens;
   std::vector<TopLogprob> top;  // [rows, kMaxTopLogprobs]
+  std::vector<int32_t> drafts;  // [slots, kMaxDrafts]
 };
 
 // The state of `slots` slots on the device. Before prepare() it is poison.
@@ -46,8 +47,10 @@ class DeviceSlots {
 
 constexpr int32_t kUntouched = -77;
 
+// `drafts`: of all slots, where rows look at them.
 inline HeadRun run_head(Backend& backend, bool sample, const std::vector<float>& logits,
-                        const std::vector<HeadRow>& rows, const SlotState& slot_state = {}) {
+                        const std::vector<HeadRow>& rows, const SlotState& slot_state = {},
+                        const std::vector<int32_t>& drafts = {}) {
   int64_t count = static_cast<int64_t>(rows.size()), vocab = static_cast<int64_t>(logits.size()) / count;
   int32_t slots = 1;
   for (const HeadRow& row : rows) slots = std::max(slots, row.slot + 1);
@@ -55,16 +58,18 @@ inline HeadRun run_head(Backend& backend, bool sample, const std::vector<float>&
   DeviceArray<HeadRow> device_rows(backend, rows);
   DeviceArray<HeadResult> results(backend, std::vector<HeadResult>(count, {kUntouched, kUntouched, kUntouched}));
   DeviceArray<int32_t> last_tokens(backend, std::vector<int32_t>(slots, kUntouched));
+  DeviceArray<int32_t> device_drafts(backend, drafts);
   DeviceArray<TopLogprob> top(backend, std::vector<TopLogprob>(count * kMaxTopLogprobs, {kUntouched, kUntouched}));
   Head op{.logits = device_logits.matrix(count, vocab),
           .rows = device_rows.data(),
           .results = results.data(),
           .last_tokens = last_tokens.data(),
           .top = top.data(),
-          .slots = slot_state};
+          .slots = slot_state,
+          .drafts = drafts.empty() ? nullptr : device_drafts.data()};
   sample ? backend.sample(op) : backend.score(op);
   CHECK(bit_difference(device_logits.download(), logits) == "");
-  return {results.download(), last_tokens.download(), top.download()};
+  return {results.download(), last_tokens.download(), top.download(), device_drafts.download()};
 }
 
 inline double log_probability(const std::vector<float>& logits, int64_t id) {

@@ -35,8 +35,15 @@ inline bool poisons() {
   return !(poison && std::string_view(poison) == "off");
 }
 
+// PENSTOCK_TEST_KERNELS=generic: none of the kernels that only some GPUs can run.
+inline KernelChoice test_kernels() {
+  const char* kernels = std::getenv("PENSTOCK_TEST_KERNELS");
+  return kernels && std::string_view(kernels) == "generic" ? KernelChoice::generic : KernelChoice::automatic;
+}
+
 inline std::unique_ptr<Backend> cuda_backend() {
-  return make_backend({.device = DeviceKind::cuda, .dtype = DType::bf16, .poison_memory = poisons()});
+  return make_backend(
+      {.device = DeviceKind::cuda, .dtype = DType::bf16, .kernels = test_kernels(), .poison_memory = poisons()});
 }
 inline std::unique_ptr<Backend> cpu_backend(int threads = 2) {
   return make_backend({.device = DeviceKind::cpu, .dtype = DType::f32, .threads = threads, .poison_memory = poisons()});

@@ -78,12 +78,28 @@ Slot random_slot(std::mt19937& random, int32_t vocab) {
 
 bool near(float a, float b) { return std::abs(a - b) <= 2e-5f + 2e-6f * std::abs(b); }
 
+// Some ids stand among them twice, and some come from what the slot has.
+std::vector<int32_t> random_drafts(std::mt19937& random, const Slot& slot, int32_t vocab) {
+  std::vector<int32_t> drafts(kMaxDrafts);
+  for (int32_t i = 0; i < kMaxDrafts; ++i) {
+    drafts[i] = static_cast<int32_t>(random() % vocab);
+    if (i > 0 && random() % 3 == 0) drafts[i] = drafts[random() % i];
+    if (!slot.generated.empty() && random() % 3 == 0) drafts[i] = slot.generated[random() % slot.generated.size()];
+  }
+  return drafts;
+}
+
+enum class Kind { plain, edits, drafts };  // drafts: rows with edits that follow drafts, draft or verify
+
 // A batch of rows on both; how many tokens differ. They may only where f32 cannot tell which is right.
-int check_batch(BothBackends& both, int32_t vocab, int32_t count, uint32_t seed, bool edits) {
+int check_batch(BothBackends& both, int32_t vocab, int32_t count, uint32_t seed, Kind kind) {
   std::mt19937 random(seed);
   std::vector<float> logits;
   std::vector<HeadRow> rows;
-  DeviceSlots cpu_slots(*both.cpu, count, vocab), cuda_slots(*both.cuda, count, vocab);
+  const int32_t all_ids = kind == Kind::drafts ? vocab + 3 : vocab;
+  DeviceSlots cpu_slots(*both.cpu, count, all_ids), cuda_slots(*both.cuda, count, all_ids);
+  std::vector<int32_t> drafts(count * kMaxDrafts);
+  const bool edits = kind != Kind::plain;
   for (int32_t r = 0; r < count; ++r) {
     const auto row = row_of_kind(r % kKinds, vocab, random());
     logits.insert(logits.end(), row.begin(), row.end());
@@ -94,12 +110,16 @@ int check_batch(BothBackends& both, int32_t vocab, int32_t count, uint32_t seed,
     if (random() % 2) want.repetition_penalty = 0.8f + 0.1f * static_cast<float>(random() % 6);
     if (random() % 2) want.frequency_penalty = static_cast<float>(random() % 300) / 100 - 1;
     if (random() % 2) want.presence_penalty = static_cast<float>(random() % 300) / 100 - 1;
-    const Slot slot = random_slot(random, vocab);
+    const Slot slot = random_slot(random, all_ids);
     for (DeviceSlots* slots : {&cpu_slots, &cuda_slots})
       slots->prepare(want.slot, slot.prompt, slot.generated, slot.edits);
+    if (kind != Kind::drafts) continue;
+    std::ranges::copy(random_drafts(random, slot, all_ids), drafts.begin() + want.slot * kMaxDrafts);
+    want.draw = random() % 2 ? DrawKind::verify : DrawKind::draft;
+    want.drafted = static_cast<int32_t>(random() % (want.draw == DrawKind::verify ? kMaxDrafts + 1 : kMaxDrafts));
   }
-  const auto cpu = run_head(*both.cpu, true, logits, rows, edits ? cpu_slots.view() : SlotState{});
-  const auto cuda = run_head(*both.cuda, true, logits, rows, edits ? cuda_slots.view() : SlotState{});
+  const auto cpu = run_head(*both.cpu, true, logits, rows, edits ? cpu_slots.view() : SlotState{}, drafts);
+  const auto cuda = run_head(*both.cuda, true, logits, rows, edits ? cuda_slots.view() : SlotState{}, drafts);
   int different = 0;
   for (int32_t r = 0; r < count; ++r) {
     INFO("vocab " << vocab << ", seed " << seed << ", row " << r);
@@ -120,7 +140,9 @@ int check_batch(BothBackends& both, int32_t vocab, int32_t count, uint32_t seed,
       REQUIRE(near(y.logprob, x.logprob));
     }
   }
-  if (edits && different == 0) CHECK(cuda_slots.counts() == cpu_slots.counts());
+  if (different > 0) return different;
+  if (edits) CHECK(cuda_slots.counts() == cpu_slots.counts());
+  CHECK(cuda.drafts == cpu.drafts);
   return different;
 }
 
@@ -128,12 +150,12 @@ int check_batch(BothBackends& both, int32_t vocab, int32_t count, uint32_t seed,
 
 TEST_CASE("the GPU draws the CPU's tokens from the same logits", "[.cuda]") {
   BothBackends both;
-  for (bool edits : {false, true}) {
+  for (Kind kind : {Kind::plain, Kind::edits, Kind::drafts}) {
     int all = 0, different = 0;
     for (int32_t vocab : {1, 5, 64, 1003, 32000, 49152, 128256})
       for (uint32_t seed = 1; seed <= (vocab < 10000 ? 40u : 8u); ++seed, all += 64)
-        different += check_batch(both, vocab, 64, seed * 1000 + vocab, edits);
-    INFO(different << " of " << all << " tokens differ, edits " << edits);
+        different += check_batch(both, vocab, 64, seed * 1000 + vocab, kind);
+    INFO(different << " of " << all << " tokens differ, kind " << static_cast<int>(kind));
     CHECK(different <= all / 1000);
   }
 }

@@ -2,16 +2,11 @@
 // it draws, without edits, from that row.
 #include <map>
 
-#include "tests/kernels/head_fixture.h"
+#include "tests/kernels/edit_fixture.h"
 
 using namespace penstock;
 
 namespace {
-
-struct Slot {
-  std::vector<int32_t> prompt, generated;
-  std::vector<LogitEdit> edits;
-};
 
 std::vector<float> edited_row(std::vector<float> logits, const HeadRow& want, const Slot& slot) {
   std::map<int32_t, int> seen;  // -> times drawn
@@ -26,35 +21,6 @@ std::vector<float> edited_row(std::vector<float> logits, const HeadRow& want, co
   for (const LogitEdit& edit : slot.edits)
     if (want.position < edit.until) logits[edit.id] += edit.bias;
   return logits;
-}
-
-Slot random_slot(std::mt19937& random, int32_t vocab) {
-  Slot slot;
-  auto ids = [&](size_t most) {
-    std::vector<int32_t> drawn(random() % (most + 1));
-    for (int32_t& id : drawn) id = static_cast<int32_t>(random() % vocab);
-    return drawn;
-  };
-  slot.prompt = ids(vocab), slot.generated = ids(vocab / 2 + 1);
-  for (int32_t id : ids(std::min(vocab, kMaxLogitEdits)))
-    slot.edits.push_back({.id = id,
-                          .bias = random() % 3 == 0 ? -kInfinity : static_cast<float>(random() % 1000) / 100 - 5,
-                          .until = random() % 2 ? INT32_MAX : static_cast<int32_t>(random() % 20)});
-  std::ranges::stable_sort(slot.edits, {}, &LogitEdit::id);
-  return slot;
-}
-
-HeadRow random_row(std::mt19937& random) {
-  HeadRow row{.position = static_cast<int32_t>(random() % 20), .seed = random()};
-  if (random() % 3) row.temperature = 0.25f * static_cast<float>(1 + random() % 6);
-  if (random() % 2) row.top_p = 0.8f;
-  if (random() % 2) row.top_k = static_cast<int32_t>(random() % 30);
-  if (random() % 2) row.min_p = 0.05f;
-  if (random() % 2) row.repetition_penalty = 0.7f + 0.1f * static_cast<float>(random() % 10);
-  if (random() % 2) row.frequency_penalty = static_cast<float>(random() % 400) / 100 - 2;
-  if (random() % 2) row.presence_penalty = static_cast<float>(random() % 400) / 100 - 2;
-  row.edits = 1;
-  return row;
 }
 
 }  // namespace
@@ -192,10 +158,10 @@ TEST_CASE("all banned, and no numbers, are told apart") {
   }
 }
 
-TEST_CASE("slots of another vocabulary are refused") {
+TEST_CASE("slots of a smaller vocabulary are refused") {
   auto backend = test_backend();
   DeviceSlots slots(*backend, 1, 5);
-  CHECK_THROWS_AS(run_head(*backend, true, {1, 2, 3, 4}, {{.slot = 0}}, slots.view()), Error);
+  CHECK_THROWS_AS(run_head(*backend, true, {1, 2, 3, 4, 5, 6}, {{.slot = 0}}, slots.view()), Error);
   SlotState part = slots.view();
   part.edits = nullptr;
   CHECK_THROWS_AS(run_head(*backend, true, {1, 2, 3, 4, 5}, {{.slot = 0}}, part), Error);

@@ -4,6 +4,9 @@
 // block table of the plan. A wrong, stale or reused block, a missing copy, a wrong position or a wrong id therefore
 // changes every draw that follows; so do a slot's edits, and what it has counted. run_alone() answers the same request
 // without scheduler, blocks or steps.
+//
+// Its draft model is the same hash in a pool of its own, so that every draft is right as long as that pool is; but one
+// in so many is made wrong where a trial says so.
 #pragma once
 #include <algorithm>
 #include <bit>
@@ -52,7 +55,8 @@ struct EditState {
 // What the hash model is: part of a trial, the same for the device and for run_alone().
 struct HashModel {
   int32_t vocab = 8;
-  uint32_t one_in_bad = 0;  // logits that are not finite; 0: none
+  uint32_t one_in_wrong = 0;  // drafts of the draft model; 0: none
+  uint32_t one_in_bad = 0;    // logits that are not finite; 0: none
 
   static uint64_t cell(int32_t id, int32_t rope_entry, uint64_t context) {
     return mix(mix(static_cast<uint64_t>(id), static_cast<uint64_t>(rope_entry)), context);
@@ -93,8 +97,9 @@ class HashDevice {
       : config_(config),
         model_(model),
         cells_(static_cast<size_t>(config.num_blocks) * config.block_size, 0xDEAD),
+        draft_cells_(cells_),
         written_(cells_.size(), 0),
-        last_tokens_(config.max_batch, -1),
+        last_tokens_(config.max_batch * (1 + kMaxDrafts), -1),
         edits_(config.max_batch),
         next_position_(config.max_batch, -1),
         last_writer_(config.num_blocks, -1) {}
@@ -129,8 +134,12 @@ class HashDevice {
   void committed() { in_flight_.pop_front(); }
 
   StepResult execute(const StepPlan& plan) {
-    copy(plan);
+    copy(plan, cells_);
+    copy(plan, draft_cells_);
     for (const SlotSetup& setup : plan.setups) prepare(setup);
+    for (const KnownDrafts& known : plan.known_drafts)
+      std::copy(known.ids.begin(), known.ids.end(), drafts_of(known.slot));
+    for (const DraftRow& row : plan.drafts) draft(plan, row);
     StepResult result{.id = plan.id, .head = {}, .top = {}};
     const bool wants_top =
         std::any_of(plan.head.begin(), plan.head.end(), [](const HeadRow& row) { return row.top_logprobs > 0; });
@@ -149,21 +158,25 @@ class HashDevice {
         const int32_t input = plan.input_ids[token];
         require(written_[at] != plan.id, "two rows of one plan write the same cell");
         written_[at] = plan.id;
-        cells_[at] = HashModel::cell(input >= 0 ? input : last_tokens_[~input], row.rope_begin + position, context);
+        const int32_t id = input >= 0 ? input : last_tokens_.at(~input);
+        require(id >= 0 && id < model_.vocab, "a token is fed that nobody has drawn");
+        cells_[at] = HashModel::cell(id, row.rope_begin + position, context);
         context = HashModel::extend(context, cells_[at]);
         for (; head < plan.head.size() && plan.head_tokens[head] == token; ++head) {
           const HeadRow& wanted = plan.head[head];
-          result.head.push_back(model_.answer(context, wanted, edits_[wanted.slot]));
+          result.head.push_back(model_.answer(context, wanted, state_of(wanted)));
           if (wanted.top_logprobs > 0) model_.fill_top(context, wanted, &result.top[head * kMaxTopLogprobs]);
-          if (plan.head[head].target < 0) drawn.emplace_back(plan.head[head].slot, result.head.back().token);
+          if (wanted.target < 0 && wanted.draw == DrawKind::next)
+            drawn.emplace_back(wanted.slot, result.head.back().token);
         }
       }
     }
     require(head == plan.head.size(), "wanted logits are not in the order of their tokens");
     for (auto [slot, token] : drawn) {
-      last_tokens_[slot] = token;
+      last_tokens_[slot] = std::max(0, token);
       ++edits_[slot].drawn[token];
     }
+    for (const VerifyRow& row : plan.verify) accept(row, result);
     return result;
   }
 
@@ -204,17 +217,70 @@ class HashDevice {
     state.edits = setup.edits;
   }
 
+  std::vector<int32_t>::iterator drafts_of(int32_t slot) {
+    return last_tokens_.begin() + config_.max_batch + slot * kMaxDrafts;
+  }
+
+  // What the draw sees: drafts before it count.
+  EditState state_of(const HeadRow& wanted) {
+    EditState state = edits_[wanted.slot];
+    for (int32_t i = 0; i < wanted.drafted; ++i) ++state.drawn[drafts_of(wanted.slot)[i]];
+    return state;
+  }
+
+  void draft(const StepPlan& plan, const DraftRow& draft) {
+    const PlanRow& row = plan.rows.at(draft.row);
+    const int32_t* table = &plan.block_tables[row.first_block];
+    auto cell = [&](int32_t p) -> uint64_t& {
+      require(p / config_.block_size < row.num_blocks, "a draft beyond the row's table");
+      return draft_cells_[table[p / config_.block_size] * config_.block_size + p % config_.block_size];
+    };
+    require(draft.head.draw == DrawKind::draft && draft.head.slot == row.slot, "a draft that is none");
+    require(draft.first_position + draft.num_ids + draft.num_drafts <= config_.draft_context, "beyond its context");
+    uint64_t context = 0;
+    int32_t position = 0;
+    auto feed = [&](int32_t id) {
+      cell(position) = HashModel::cell(id, position, context);
+      context = HashModel::extend(context, cell(position++));
+    };
+    while (position < draft.first_position) context = HashModel::extend(context, cell(position++));
+    for (int32_t i = 0; i < draft.num_ids; ++i) feed(plan.draft_ids.at(draft.first_id + i));
+    for (int32_t i = 0; i < draft.num_drafts; ++i) {
+      HeadRow head = draft.head;
+      require(head.position == position - i, "a draft is not drawn for the next position");
+      head.position += i, head.drafted = i;
+      int32_t token = std::max(0, model_.answer(context, head, state_of(head)).token);
+      if (model_.one_in_wrong > 0 && mix(context, 0xD7AF7) % model_.one_in_wrong == 0)
+        token = (token + 1) % model_.vocab;
+      drafts_of(row.slot)[i] = token;
+      if (i + 1 < draft.num_drafts) feed(token);
+    }
+  }
+
+  void accept(const VerifyRow& row, StepResult& result) {
+    require(row.drafts >= 1 && row.drafts <= kMaxDrafts, "a row to verify has no drafts, or too many");
+    HeadResult* drawn = &result.head.at(row.first);
+    int32_t last = 0;
+    while (last < row.drafts && drawn[last].token == drafts_of(row.slot)[last]) ++last;
+    last_tokens_[row.slot] = std::max(0, drawn[last].token);
+    for (int32_t i = 0; i <= row.drafts; ++i)
+      if (i <= last)
+        ++edits_[row.slot].drawn[drawn[i].token];
+      else
+        drawn[i] = {.token = 7777, .logprob = 7777, .flags = HeadResult::kRejected};
+  }
+
   // All sources are read before any target is written: the copies of a plan may run in any order.
-  void copy(const StepPlan& plan) {
+  void copy(const StepPlan& plan, std::vector<uint64_t>& cells) const {
     std::vector<uint64_t> sources;
     for (const BlockCopy& copy : plan.copies) {
-      const auto from = cells_.begin() + copy.from * config_.block_size;
+      const auto from = cells.begin() + copy.from * config_.block_size;
       sources.insert(sources.end(), from, from + config_.block_size);
     }
     auto source = sources.begin();
     for (const BlockCopy& copy : plan.copies) {
       for (const BlockCopy& other : plan.copies) require(copy.to != other.from, "a copy's target is another's source");
-      std::copy(source, source + config_.block_size, cells_.begin() + copy.to * config_.block_size);
+      std::copy(source, source + config_.block_size, cells.begin() + copy.to * config_.block_size);
       source += config_.block_size;
     }
   }
@@ -222,8 +288,9 @@ class HashDevice {
   const SchedulerConfig config_;
   const HashModel model_;
   std::vector<uint64_t> cells_;         // [blocks * block_size]
+  std::vector<uint64_t> draft_cells_;   // likewise
   std::vector<uint64_t> written_;       // by which plan
-  std::vector<int32_t> last_tokens_;    // [max_batch]
+  std::vector<int32_t> last_tokens_;    // [max_batch], then drafts [max_batch, kMaxDrafts]
   std::vector<EditState> edits_;        // [max_batch]
   std::vector<int32_t> next_position_;  // [max_batch] as planned
   std::vector<int32_t> last_writer_;    // [blocks] slot, as planned

@@ -59,6 +59,7 @@ struct Totals {
   int64_t crossed = 0;   // outgrew the short RoPE table while they ran
   int64_t echoed = 0;    // scored and continued
   int64_t all_banned = 0;
+  int64_t drafts_right = 0, drafts_wrong = 0;  // of the draft model, where all should be right
 };
 
 SchedulerConfig random_config(Random& random) {
@@ -74,6 +75,14 @@ SchedulerConfig random_config(Random& random) {
   if (random.one_in(3)) {
     config.long_rope_from = random.between(1, config.max_context);
     config.long_rope_begin = random.between(1, 200);
+  }
+  if (random.one_in(2)) {
+    config.speculation = static_cast<Speculation>(random.between(1, 3));
+    if (!random.one_in(3)) config.fixed_drafts = random.between(1, kMaxDrafts);
+    if (config.speculation != Speculation::ngram) {
+      config.draft_context = random.between(1, 2 * config.max_context);
+      config.draft_step_tokens = random.between(config.max_batch, 64);
+    }
   }
   return config;
 }
@@ -145,6 +154,7 @@ Trial make_trial(uint64_t seed) {
   trial.config = random_config(random);
   trial.model.vocab = random.between(2, 24);
   trial.model.one_in_bad = random.one_in(5) ? random.between(20, 400) : 0;
+  trial.model.one_in_wrong = random.one_in(2) ? random.between(1, 8) : 0;
   trial.depth = random.between(1, 3);
   std::vector<std::vector<int32_t>> texts(random.between(1, 3));
   for (auto& text : texts)
@@ -215,6 +225,8 @@ class Run {
   bool execute() {
     if (planned_.empty()) return false;
     executed_.push_back(device_.execute(planned_.front()));
+    executed_.back().seconds = 1 + 0.01 * static_cast<double>(planned_.front().num_tokens());
+    executed_.back().draft_seconds = 0.1 * static_cast<double>(planned_.front().drafts.size());
     planned_.pop_front();
     return true;
   }
@@ -297,6 +309,14 @@ class Run {
     totals.stats.prompt_tokens += stats.prompt_tokens;
     totals.stats.cached_tokens += stats.cached_tokens;
     totals.stats.block_copies += stats.block_copies;
+    const SpeculationStats& drafts = stats.speculation;
+    for (int32_t i = 0; i < kMaxDrafts; ++i) {
+      totals.stats.speculation.ngram.accepted[0] += drafts.ngram.accepted[i];
+      totals.stats.speculation.model.accepted[0] += drafts.model.accepted[i];
+      if (trial_.model.one_in_wrong > 0 || trial_.model.one_in_bad > 0 || trial_.config.long_rope_from > 0) continue;
+      totals.drafts_right += drafts.model.accepted[i];
+      totals.drafts_wrong += drafts.model.proposed[i] - drafts.model.accepted[i];
+    }
   }
 
   const Trial& trial_;
@@ -335,7 +355,10 @@ TEST_CASE("random jobs are answered as if every sequence had run alone", "[model
             << totals.stats.preemptions << " preemptions (" << totals.reserved << " reservations), "
             << totals.stats.block_copies << " copies, " << totals.stats.cached_tokens << " of "
             << totals.stats.prompt_tokens << " prompt tokens cached, " << totals.crossed << " RoPE crossings, "
-            << totals.echoed << " echoed, " << totals.all_banned << " without an id to draw\n";
+            << totals.echoed << " echoed, " << totals.all_banned << " without an id to draw, "
+            << totals.stats.speculation.ngram.accepted[0] << " drafts by n-grams accepted, "
+            << totals.stats.speculation.model.accepted[0] << " by the model; " << totals.drafts_right << " and "
+            << totals.drafts_wrong << " wrong where all are right\n";
   if (only || last < 500) return;
   // The trials reach what they are meant to reach.
   CHECK(totals.stats.preemptions > static_cast<int64_t>(last) / 10);
@@ -343,6 +366,10 @@ TEST_CASE("random jobs are answered as if every sequence had run alone", "[model
   CHECK(totals.crossed > static_cast<int64_t>(last) / 10);
   CHECK(totals.echoed > static_cast<int64_t>(last) / 10);
   CHECK(totals.all_banned > 0);
+  CHECK(totals.stats.speculation.ngram.accepted[0] > static_cast<int64_t>(last));
+  CHECK(totals.stats.speculation.model.accepted[0] > static_cast<int64_t>(last));
+  CHECK(totals.drafts_right > static_cast<int64_t>(last));
+  CHECK(totals.drafts_wrong == 0);
   CHECK(totals.stats.block_copies > static_cast<int64_t>(last) / 10);
   CHECK(totals.stats.cached_tokens > totals.stats.prompt_tokens / 10);
   CHECK(totals.errors > 0);

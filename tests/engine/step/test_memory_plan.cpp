@@ -70,7 +70,7 @@ TEST_CASE("What does not fit is exit code 69, with the plan in the message") {
 TEST_CASE("Scratch memory and graphs are paid for, and the parts add up") {
   const MemoryPlan p = plan({.max_batch = 4, .max_step_tokens = 64}, kGiB);
   CHECK(p.workspace_bytes == 1000 + 10 * 64);
-  CHECK(p.num_graphs == static_cast<int64_t>(graph_buckets(64).size() + graph_buckets(head_rows_at_once(4)).size()));
+  CHECK(p.num_graphs == static_cast<int64_t>(graph_buckets(64).size() + graph_buckets(p.head_rows).size()));
   CHECK(p.graph_bytes > p.num_graphs * 100);
   CHECK(p.total_bytes() == p.weight_bytes + p.rope_bytes + p.activation_bytes + p.step_bytes + p.workspace_bytes +
                                p.graph_bytes + p.kv_bytes);
@@ -125,6 +125,31 @@ TEST_CASE("Ranks divide weights, keys and the host's memory") {
   CHECK(two.weight_bytes > one.weight_bytes / 2);  // norms are on both
 }
 
+TEST_CASE("A draft model is paid for, and both pools have as many blocks") {
+  ModelConfig small = model();
+  small.layers = 1, small.max_positions = 100;
+  const ShardPlan shard(model(), 0, 1), small_shard(small, 0, 1);
+  const EngineConfig config = {.max_batch = 4};
+  const auto with_draft = [&](int64_t bytes) {
+    return plan_memory(model(), config, shard, SmallBackend(bytes), ModelShare{small, small_shard});
+  };
+  const MemoryPlan alone = plan(config, kGiB), p = with_draft(kGiB);
+  REQUIRE(p.draft);
+  CHECK(p.draft->kv_block_bytes == p.kv_block_bytes / 3);
+  CHECK(p.draft->kv_bytes == p.kv_blocks * p.draft->kv_block_bytes);
+  CHECK(p.draft->weight_bytes < p.weight_bytes);
+  CHECK(p.draft->max_context == 100);
+  CHECK(p.draft->graph_bytes > 0);
+  CHECK(p.total_bytes() == alone.total_bytes() + p.draft->sum());
+  CHECK_THAT(format_memory_plan(p), ContainsSubstring("draft weights") && ContainsSubstring("draft kv blocks"));
+  // Of what is left, a block takes its share in both pools.
+  const int64_t bytes = p.total_bytes() - p.kv_bytes / 2;
+  const MemoryPlan tight = with_draft(bytes);
+  CHECK(tight.kv_blocks ==
+        std::min((bytes - p.total_bytes()) / p.block_bytes() + p.kv_blocks, bytes / 4 / p.block_bytes()));
+  CHECK(tight.left_over_bytes() >= 0);
+}
+
 TEST_CASE("A step holds one token of every sequence, and the context is no longer than asked for") {
   const MemoryPlan p = plan({.max_batch = 100, .max_step_tokens = 10, .max_context = 100}, kGiB);
   CHECK(p.max_step_tokens == 100);
@@ -133,10 +158,18 @@ TEST_CASE("A step holds one token of every sequence, and the context is no longe
   const StepCapacity capacity = step_capacity(p);
   CHECK(capacity.rows == 100);
   CHECK(capacity.table_entries == 100 * 2);
-  CHECK(capacity.head_rows >= 100 + head_rows_at_once(100));
-  CHECK(capacity.vocab == 512);
+  CHECK(capacity.head_rows >= 100 + p.head_rows);
+  CHECK(p.head_rows >= 100);
+  CHECK(p.vocab == 512);
   CHECK(p.step_bytes >= 100 * (512 * 2 + kMaxLogitEdits * 12));  // what slots keep is paid for
 }
 
 }  // namespace
+
+TEST_CASE("The logits of a few sequences' drafts exist at once") {
+  CHECK(plan({.max_batch = 1}, kGiB).head_rows == 1);
+  CHECK(plan({.max_batch = 1, .speculation = Speculation::ngram}, kGiB).head_rows == 1 + kMaxDrafts);
+  CHECK(plan({.max_batch = 1000, .speculation = Speculation::ngram}, kGiB).head_rows == 512);
+}
+
 }  // namespace penstock

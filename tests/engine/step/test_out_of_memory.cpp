@@ -29,15 +29,18 @@ TEST_CASE("Memory that runs out at the n-th allocation of a start is exit code 6
   model.vocab = 512, model.max_positions = 128;
   model.layer.resize(2);
   const EngineConfig config = {.max_batch = 4, .max_step_tokens = 32, .random_weights = true};
-  const ShardPlan shard(model, 0, 1);
+  ModelConfig small = model;
+  small.layers = 1, small.layer.resize(1);
+  const ShardPlan shard(model, 0, 1), small_shard(small, 0, 1);
+  const DraftShare draft{small, small_shard, nullptr};
   const auto communicators = make_thread_communicators(1);
   int failures = 0;
   for (bool complete = false; !complete; ++failures) {
     ScarceBackend backend(failures + 1);
     StageTimes times;
-    const MemoryPlan plan = plan_memory(model, config, shard, backend);
+    const MemoryPlan plan = plan_memory(model, config, shard, backend, ModelShare{small, small_shard});
     try {
-      const ModelRunner runner(model, config, plan, shard, nullptr, 3, backend, *communicators[0], times);
+      const ModelRunner runner(model, config, plan, shard, nullptr, 3, backend, *communicators[0], times, draft);
       complete = true;
       CHECK(!backend.failed());
     } catch (const Error& error) {
@@ -45,7 +48,7 @@ TEST_CASE("Memory that runs out at the n-th allocation of a start is exit code 6
       CHECK(backend.failed());
     }
   }
-  CHECK(failures > 2 * 2 + 2 * 6);  // KV and weights of two layers at the least
+  CHECK(failures > 3 * 2 + 3 * 6);  // KV and weights of three layers at the least
 }
 
 }  // namespace

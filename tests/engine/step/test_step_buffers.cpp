@@ -6,7 +6,7 @@
 namespace penstock {
 namespace {
 
-constexpr StepCapacity kCapacity = {.tokens = 8, .head_rows = 6, .rows = 3, .table_entries = 7, .vocab = 50};
+constexpr StepCapacity kCapacity = {.tokens = 8, .head_rows = 6, .rows = 3, .table_entries = 7};
 
 std::vector<int32_t> values(const int32_t* data, int64_t count) { return {data, data + count}; }
 
@@ -25,6 +25,7 @@ StepPlan two_rows() {
   plan.block_tables = {5, 6, 1, 2, 3};
   plan.head = {{.slot = 0, .temperature = 0.5f, .position = 10, .seed = 77}};
   plan.head_tokens = {3};
+  plan.verify = {{.slot = 0, .first = 0, .drafts = 4, .edits = 1}};
   return plan;
 }
 
@@ -49,8 +50,10 @@ TEST_CASE("A plan becomes a view, padded to its bucket") {
   CHECK(buffers.head_rows()[0].position == 10);
   CHECK(buffers.head_rows()[0].seed == 77);
   CHECK(buffers.head_rows()[1].slot == -1);
+  CHECK(buffers.verify_rows()[0].slot == 0);
+  CHECK(buffers.verify_rows()[0].drafts == 4);
+  CHECK(buffers.verify_rows()[0].edits == 1);
   CHECK(buffers.head_rows()[1].target == -1);
-  CHECK(values(buffers.last_tokens(), 3) == std::vector<int32_t>{0, 0, 0});
 }
 
 TEST_CASE("A smaller step leaves nothing of the larger one before it, and moves nothing") {
@@ -87,6 +90,7 @@ TEST_CASE("The arrays do not overlap and the sum of their bytes is announced") {
                                                          {view.row_rope, 12},
                                                          {view.row_table, 12},
                                                          {view.block_tables, 28},
+                                                         {buffers.verify_rows(), 48},
                                                          {buffers.head_tokens(), 24}};
   std::sort(arrays.begin(), arrays.end());
   for (size_t i = 0; i < arrays.size(); ++i) {
@@ -95,18 +99,21 @@ TEST_CASE("The arrays do not overlap and the sum of their bytes is announced") {
   }
   const auto span = static_cast<const char*>(arrays.back().first) - static_cast<const char*>(arrays.front().first);
   const int64_t results = kCapacity.head_rows * (12 + kMaxTopLogprobs * 8);
-  const int64_t slots = kCapacity.rows * (4 + kCapacity.vocab * 2 + kMaxLogitEdits * 12 + 4);
-  CHECK(StepBuffers::bytes(kCapacity) >= span + 12 + results + slots);
+  CHECK(StepBuffers::bytes(kCapacity) >= span + 12 + results);
 }
 
-TEST_CASE("Slots begin without counts and edits") {
+TEST_CASE("A plan without block tables goes by those before it") {
   auto backend = make_backend({.poison_memory = true});
-  StepBuffers buffers(kCapacity, *backend);
-  const SlotState slots = buffers.slots();
-  CHECK(slots.slots == 3);
-  CHECK(slots.vocab == 50);
-  CHECK(std::all_of(slots.counts, slots.counts + 150, [](uint16_t count) { return count == 0; }));
-  CHECK(values(slots.num_edits, 3) == std::vector<int32_t>{0, 0, 0});
+  StepBuffers buffers(kCapacity, *backend, 1, 2);
+  buffers.upload(two_rows(), 4, 1, *backend);
+  for (int32_t i = 0; i < 3; ++i) {
+    StepPlan plan = two_rows();
+    plan.block_tables.clear();
+    plan.input_ids[0] = 20 + i;
+    buffers.upload(plan, 4, 1, *backend);
+    CHECK(values(buffers.view(4).block_tables, 5) == std::vector<int32_t>{5, 6, 1, 2, 3});
+    CHECK(buffers.view(4).input_ids[0] == 20 + i);
+  }
 }
 
 TEST_CASE("Block tables that outgrow their buffer are a bug, not an overrun") {
