@@ -5,6 +5,7 @@
 #include <optional>
 #include <random>
 
+#include "app/bench_all_reduce.h"
 #include "app/bench_ops.h"
 #include "app/commands.h"
 #include "app/draft_model.h"
@@ -25,7 +26,7 @@ struct Options {
   SamplingParams sampling;
   ReportFiles reports;
   std::optional<float> acceptance;
-  bool ops = false;
+  bool ops = false, all_reduce = false;
 
   Options() { sampling.temperature = 0; }
   int64_t prompt_tokens() const { return shared_prefix_tokens + input_tokens; }
@@ -83,6 +84,10 @@ ExitCode run(const Options& options) {
   EngineConfig config = resolved_engine(options);
   const ModelFolder folder = read_model_folder(options.model, ModelFiles::shape);
   const ModelConfig model = parse_model_config(folder.config, folder.generation_config, folder.path);
+  if (options.all_reduce) {
+    bench_all_reduce(config);
+    return ExitCode::ok;
+  }
   const int64_t context = resolve_max_context(config, model);
   if (options.ops) {
     bench_ops(model, config);
@@ -141,9 +146,12 @@ void add_bench_command(CLI::App& app, Command& chosen) {
                    "this rate")
       ->check(between(0, 1))
       ->type_name("N");
+  add("--drafts", options->engine.config.fixed_drafts, -1, kMaxDrafts,
+      "of each sequence in every step; -1: as many as are expected to gain most");
   add_profile_flag(*command, options->engine);
   add_flags(*command, options->reports);
   command->add_flag("--ops", options->ops, "time each op alone against the machine's roofline, not the workload");
+  command->add_flag("--all-reduce", options->all_reduce, "time the sums of ranks, not the workload")->group("");
   command->final_callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }
 

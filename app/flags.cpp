@@ -164,6 +164,8 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
   };
   add("--threads", config.threads, 1, 4096, "CPU threads of all ranks together");
   add("--tensor-parallel", config.tensor_parallel, 1, 64, "ranks that share each layer");
+  command.add_flag("--allow-slow-tensor-parallel", config.allow_slow_tensor_parallel,
+                   "across GPUs that are not connected by NVLink, too");
   add_auto(command, "--max-batch", flags.max_batch, 1, 65536,
            "sequences that run at the same time; auto: 64 on the CPU, 1024 on CUDA, or fewer where memory is short");
   add_auto(command, "--max-step-tokens", flags.max_step_tokens, 1, 1 << 20,
@@ -201,12 +203,6 @@ void add_speculation_flags(CLI::App& command, EngineFlags& flags, const std::str
                                          "--draft-model; auto: whichever gains more",
                                          "off");
   command.add_option(names, flags.draft_model, "a small model's folder, of the same tokenizer")->type_name("DIR");
-  command
-      .add_option("--drafts", flags.config.fixed_drafts,
-                  "of each sequence in every step, where there are so many; -1: as many as are expected to gain most")
-      ->capture_default_str()
-      ->check(between(-1, kMaxDrafts))
-      ->type_name("N");
 }
 
 void add_flags(CLI::App& command, SamplingFlags& flags) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/schedule/speculation.h"
 #include "kernels/backend.h"
@@ -14,6 +15,7 @@ struct EngineConfig {
   DType dtype = DType::f32;           // of the arithmetic; auto is resolved before
   int32_t threads = 0;                // CPU: of all ranks together; 0: one a core
   int32_t tensor_parallel = 1;        // ranks
+  std::vector<int> devices = {};      // the GPU of each rank; empty: 0, 1, …
   int32_t max_batch = 64;             // sequences that run at the same time
   int32_t max_step_tokens = 512;      // new tokens in one step
   int32_t max_context = 0;            // tokens a sequence may have; 0: the model's own maximum
@@ -34,6 +36,7 @@ struct EngineConfig {
   // bench: tokens come from a table (kernels/backend.h, DrawFromTable) that drafts agree with at this rate; < 0: not so.
   float table_agreement = -1;
   bool random_weights = false;  // bench: a fixed seed instead of the folder's weights
+  bool allow_slow_tensor_parallel = false;  // across GPUs without NVLink
   bool poison_memory = false;   // tests: fresh device memory holds NaN
 };
 

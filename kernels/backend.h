@@ -14,6 +14,7 @@
 #include <memory>
 #include <span>
 
+#include "kernels/candidates.h"
 #include "kernels/device_buffer.h"
 #include "kernels/host_matrix.h"
 #include "kernels/roofline.h"
@@ -147,6 +148,23 @@ struct DrawFromTable {
   float agreement;             // [0, 1]
 };
 
+struct FindCandidates {        // what a rank's ids say about rows of the head; rows that need more stay as they are
+  Tensor part;                 // [rows, vocab of this rank], f32
+  int64_t first_id, ids;       // of its columns: first_id is the first column's; columns from `ids` on are padding
+  const HeadRow* rows;         // [rows]
+  Candidate* candidates;       // [rows, kCandidateParts]; left alone where `others` has the row
+  HeadRow* others;             // [rows], written: those with needs_whole_row(), padding in place of the rest
+};
+
+struct ChooseCandidates {      // the tokens and scores of all rows that need no more
+  const Candidate* candidates; // [rows, ranks, kCandidateParts]
+  int64_t num_rows, ranks;
+  const HeadRow* rows;         // [rows]
+  HeadResult* results;         // [rows]
+  int32_t* last_tokens;        // [slots]
+  int32_t* drafts = nullptr;   // as Head's
+};
+
 // Before a slot's first step: what its sequence has so far, and how its logits are edited.
 struct PrepareSlot {
   SlotState slots;
@@ -252,6 +270,9 @@ class Backend {
   virtual void score(const Head&) = 0;
   virtual void accept_drafts(const AcceptDrafts&) = 0;
   virtual void draw_from_table(const DrawFromTable&) = 0;
+  // In place of the two, of several ranks' parts of the vocabulary.
+  virtual void find_candidates(const FindCandidates&) = 0;
+  virtual void choose_candidates(const ChooseCandidates&) = 0;
   virtual void copy_blocks(const CopyBlocks&) = 0;
   virtual void prepare_slot(const PrepareSlot&) = 0;
 };

@@ -1,4 +1,5 @@
 #include "kernels/backend.h"
+#include "kernels/communicator.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/trace_range.h"
 #ifdef PENSTOCK_CUDA
@@ -27,6 +28,31 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   return cuda::make_cuda_backend(options);
 #else
   throw Error(ExitCode::no_device, "this build has no CUDA support");
+#endif
+}
+
+std::vector<std::unique_ptr<Communicator>> make_communicators(std::span<Backend* const> ranks,
+                                                              [[maybe_unused]] const CommunicatorOptions& options) {
+#ifdef PENSTOCK_CUDA
+  if (ranks.size() > 1 && cuda::is_cuda(*ranks[0])) return cuda::make_cuda_communicators(ranks, options);
+#endif
+  return make_thread_communicators(static_cast<int>(ranks.size()));
+}
+
+std::string describe_topology([[maybe_unused]] std::span<const int> devices) {
+#ifdef PENSTOCK_CUDA
+  return cuda::describe_topology(devices);
+#else
+  return {};
+#endif
+}
+
+bool in_one_nvlink_domain(std::span<const int> devices) {
+  if (devices.size() < 2) return true;
+#ifdef PENSTOCK_CUDA
+  return cuda::in_one_nvlink_domain(devices);
+#else
+  return false;
 #endif
 }
 

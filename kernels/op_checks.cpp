@@ -119,6 +119,14 @@ void check(const DrawFromTable& op) {
   require(op.agreement >= 0 && op.agreement <= 1, "the agreement is no probability");
 }
 
+void check(const FindCandidates& op) {
+  Dim rows("rows"), cols("cols");
+  expect_tensor("part", op.part, DType::f32, rows, cols);
+  require(op.ids >= 0 && op.ids <= op.part.cols, "more ids than columns");
+}
+
+void check(const ChooseCandidates& op) { require(op.ranks > 0, "no ranks"); }
+
 void check(const PrepareSlot& op) {
   expect_slots(op.slots);
   require(op.slot >= 0 && op.slot < op.slots.slots, "no such slot");

@@ -17,6 +17,8 @@ void check(const GatherRows&, DType activation);
 void check(const Head&);
 void check(const AcceptDrafts&);
 void check(const DrawFromTable&);
+void check(const FindCandidates&);
+void check(const ChooseCandidates&);
 void check(const CopyBlocks&);
 void check(const PrepareSlot&);
 

@@ -7,6 +7,7 @@
 #   --binaries  a folder with tests_kernels and tests_model, built elsewhere with the tree in this place; else
 #               scripts/build.sh makes them
 #   --sanitizer compute-sanitizer; else it is looked for beside nvcc
+# Tests of several ranks share the first GPU; PENSTOCK_TEST_GPUS=N spreads them over N.
 # The tests read goldens and tiny models from PENSTOCK_SOURCE_DIR, or else from where they were compiled.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +19,7 @@ while [ $# -gt 0 ]; do
       [ $# -gt 1 ] || { echo "check_gpu.sh: $1 needs a value" >&2; exit 64; }
       if [ "$1" = --binaries ]; then binaries=$2; else sanitizer=$2; fi
       shift ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
   esac
   shift
 done

@@ -20,6 +20,12 @@ struct Activations {
   Tensor wanted;  // [rows, hidden]
   Tensor part;    // [rows, vocab / ranks]
   Tensor logits;  // [rows, vocab, padded to a multiple of ranks]; f32
+  // With several ranks, for the rows that candidates decide.
+  Tensor candidates;      // [rows, kCandidateParts] Candidate, as f32
+  Tensor all_candidates;  // [rows, ranks kCandidateParts]
+  Tensor others;          // [rows] HeadRow, as f32
+
+  static constexpr int64_t kCandidateFloats = kCandidateParts * sizeof(Candidate) / sizeof(float);
 };
 
 class ActivationBuffers {
@@ -36,7 +42,7 @@ class ActivationBuffers {
   Activations narrow(int64_t tokens, int64_t rows) const {
     Activations a = shapes_;
     for (Tensor* x : {&a.residual, &a.hidden, &a.qkv, &a.attention, &a.gate_up, &a.mlp}) *x = x->first_rows(tokens);
-    for (Tensor* x : {&a.wanted, &a.part, &a.logits}) *x = x->first_rows(rows);
+    for (Tensor* x : {&a.wanted, &a.part, &a.logits, &a.candidates, &a.all_candidates}) *x = x->first_rows(rows);
     return a;
   }
 
@@ -51,7 +57,7 @@ class ActivationBuffers {
     int64_t end = reinterpret_cast<int64_t>(x.data) + x.rows * x.stride * dtype_bytes(x.dtype);
     return (end + kAlign - 1) / kAlign * kAlign;
   }
-  static int64_t bytes_of(const Activations& a) { return std::max(end_of(a.logits), end_of(a.part)); }
+  static int64_t bytes_of(const Activations& a) { return std::max(end_of(a.logits), end_of(a.others)); }
 
   static Activations carve(const ModelConfig& m, const ShardPlan& shard, DType dtype, int64_t tokens, int64_t rows,
                            char* base) {
@@ -72,6 +78,11 @@ class ActivationBuffers {
     a.wanted = cut(dtype, rows, m.hidden);
     a.part = cut(DType::f32, rows, shard.vocab());
     a.logits = shard.ranks() == 1 ? a.part : cut(DType::f32, rows, shard.vocab() * shard.ranks());
+    if (shard.ranks() > 1) {
+      a.candidates = cut(DType::f32, rows, Activations::kCandidateFloats);
+      a.all_candidates = cut(DType::f32, rows, shard.ranks() * Activations::kCandidateFloats);
+      a.others = cut(DType::f32, 1, rows * static_cast<int64_t>(sizeof(HeadRow) / sizeof(float)));
+    }
     return a;
   }
 

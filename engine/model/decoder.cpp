@@ -1,5 +1,6 @@
 #include "engine/model/decoder.h"
 
+#include <algorithm>
 #include <string>
 
 namespace penstock {
@@ -52,17 +53,13 @@ void Decoder::trunk(const StepView& step, const std::vector<KvCache>& cache, con
                               .step = step});
     see(i, "attention", a.attention);
     backend_.matmul({a.hidden, a.attention, w.output, w.output_bias.as<float>()});
-    communicator_.all_reduce_sum(a.hidden);
-    if (model_.sandwich_norms) backend_.rms_norm({a.hidden, a.hidden, w.attention_norm.as<float>(), eps});
-    backend_.add_rms_norm({a.hidden, a.residual, a.hidden, w.mlp_norm.as<float>(), eps});
+    sum_add_norm(a, w.attention_norm, w.mlp_norm);
     see(i, "mlp_input", a.hidden);
 
     backend_.gated_matmul({a.mlp, a.gate_up, a.hidden, w.gate_up, w.gate_up_bias.as<float>(), model_.activation});
     see(i, "mlp", a.mlp);
     backend_.matmul({a.hidden, a.mlp, w.down, w.down_bias.as<float>()});
-    communicator_.all_reduce_sum(a.hidden);
-    if (model_.sandwich_norms) backend_.rms_norm({a.hidden, a.hidden, w.output_norm.as<float>(), eps});
-    backend_.add_rms_norm({a.hidden, a.residual, a.hidden, next_norm.as<float>(), eps});
+    sum_add_norm(a, w.output_norm, next_norm);
     see(i, "residual", a.residual);
   }
 }
@@ -71,14 +68,42 @@ void Decoder::head(int64_t rows, const int32_t* indices, Head wanted) {
   Activations a = activations_.narrow(activations_.tokens(), rows);
   backend_.gather_rows({a.wanted, a.hidden, indices});
   backend_.matmul({a.part, a.wanted, weights_.head()});
-  if (shard_.ranks() > 1) communicator_.all_gather_columns(a.logits, a.part);
+  if (model_.logit_soft_cap > 0) backend_.soft_cap({a.part, model_.logit_soft_cap});
   wanted.logits = a.logits.columns(0, drawing_.ids);  // [rows, ids]
-  if (model_.logit_soft_cap > 0) backend_.soft_cap({wanted.logits, model_.logit_soft_cap});
+  Head whole = wanted;                                // where all ids are looked at
+  if (shard_.ranks() > 1) whole.rows = let_candidates_choose(a, wanted);
   see(-1, "logits", wanted.logits);
-  backend_.sample(wanted);
-  backend_.score(wanted);
+  backend_.sample(whole);
+  backend_.score(whole);
   if (drawing_.table_agreement >= 0)
     backend_.draw_from_table({wanted, static_cast<int32_t>(drawing_.table_ids), drawing_.table_agreement});
+}
+
+// Returns the rows that candidates cannot decide, whose logits are gathered.
+const HeadRow* Decoder::let_candidates_choose(const Activations& a, const Head& wanted) {
+  auto* candidates = a.candidates.row<Candidate>(0);
+  auto* others = a.others.row<HeadRow>(0);
+  const int64_t ids = std::clamp<int64_t>(drawing_.ids - shard_.first_id(), 0, shard_.ids());
+  backend_.find_candidates({a.part, shard_.first_id(), ids, wanted.rows, candidates, others});
+  communicator_.all_gather_columns(a.all_candidates, a.candidates);
+  backend_.choose_candidates({.candidates = a.all_candidates.row<Candidate>(0),
+                              .num_rows = a.part.rows,
+                              .ranks = shard_.ranks(),
+                              .rows = wanted.rows,
+                              .results = wanted.results,
+                              .last_tokens = wanted.last_tokens,
+                              .drafts = wanted.drafts});
+  communicator_.all_gather_columns(a.logits, a.part, observer_ ? nullptr : others);
+  return others;
+}
+
+void Decoder::sum_add_norm(const Activations& a, const DeviceBuffer& sandwich_norm, const DeviceBuffer& norm) {
+  const float eps = static_cast<float>(model_.rms_norm_eps);
+  const AddRmsNorm add{a.hidden, a.residual, a.hidden, norm.as<float>(), eps};
+  if (!model_.sandwich_norms) return communicator_.sum_add_rms_norm(add, backend_);
+  communicator_.all_reduce_sum(a.hidden);
+  backend_.rms_norm({a.hidden, a.hidden, sandwich_norm.as<float>(), eps});
+  backend_.add_rms_norm(add);
 }
 
 const float* Decoder::rope_of(const LayerConfig& layer) const {

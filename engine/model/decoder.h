@@ -36,10 +36,14 @@ class Decoder {
   // logits.
   void head(int64_t rows, const int32_t* indices, Head wanted);
 
+  // On all ranks, or on none: only then are all logits gathered.
   void set_observer(Observer observer) { observer_ = std::move(observer); }
 
  private:
   const float* rope_of(const LayerConfig& layer) const;
+  // a.residual += the ranks' a.hidden, which families with sandwich norms norm first; a.hidden = norm(a.residual).
+  void sum_add_norm(const Activations& a, const DeviceBuffer& sandwich_norm, const DeviceBuffer& norm);
+  const HeadRow* let_candidates_choose(const Activations& a, const Head& wanted);
   void see(int64_t layer, const char* name, const Tensor& tensor);
 
   const ModelConfig& model_;

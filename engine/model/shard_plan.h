@@ -40,6 +40,7 @@ class ShardPlan {
   int64_t mlp() const { return mlp_.size(); }
   int64_t vocab() const { return vocab_stride_; }  // rows of the rank's table, the last rank's padding included
   int64_t first_id() const { return vocab_.begin; }
+  int64_t ids() const { return vocab_.size(); }  // rows that are no padding
   int64_t qkv_features() const { return (heads() + 2 * kv_heads()) * head_dim_; }
 
   // The rows and columns of a checkpoint tensor [rows, cols] that this rank holds.

@@ -19,8 +19,8 @@ constexpr int64_t kCpuPoolBytes = int64_t{2} << 30;
 // What a step does not shrink below by itself.
 constexpr int32_t kFewestSequences = 64, kFewestTokens = 512;
 
-// Decoder::trunk and ::head, with every norm that a family may have.
-constexpr int64_t kTrunkVerbs = 1, kLayerVerbs = 12, kHeadVerbs = 7;
+// Decoder::trunk and ::head, with every norm that a family may have, and what several ranks add.
+constexpr int64_t kTrunkVerbs = 1, kLayerVerbs = 12, kHeadVerbs = 10;
 
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -190,6 +190,7 @@ std::string format_memory_plan(const MemoryPlan& plan) {
   line("workspace", plan.workspace_bytes, "");
   line("total", plan.total_bytes(), "of " + std::to_string(plan.available_bytes >> 20) + " MiB available");
   line("left over", plan.left_over_bytes(), "");
+  if (!plan.collectives.empty()) text += "  " + plan.collectives + "\n";
   return text;
 }
 

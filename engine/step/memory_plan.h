@@ -38,6 +38,7 @@ struct MemoryPlan : ModelMemory {
   int64_t head_rows = 0;  // of logits that exist at once
   int64_t vocab = 0;
   std::optional<ModelMemory> draft;  // of the draft model
+  std::string collectives;           // how ranks sum, for people; empty where there is nothing to tell
 
   // Of one block in every layer of both models.
   int64_t block_bytes() const { return kv_block_bytes + (draft ? draft->kv_block_bytes : 0); }

@@ -27,6 +27,7 @@ Weights weights_for(const PassRunner::Model& model, const PassRunner::Place& pla
 PassRunner::PassRunner(const Model& model, const Place& place, const SlotBuffers& slots)
     : config_(place.config),
       backend_(place.backend),
+      communicator_(place.communicator),
       times_(place.times),
       slots_(slots),
       trunk_buckets_(graph_buckets(model.capacity.tokens)),
@@ -52,18 +53,27 @@ PassRunner::Pass PassRunner::prepare(const StepPlan& plan) {
     pass.parts.push_back({first, std::min(most, pass.head_bucket - first), pass.timed});
   if (!config_.graphs) return pass;
   // Not at a part's first use: many sizes come only once, on the way into a job and out of it, and run eagerly.
-  for (const Part& part : pass.parts) {
-    RecordedPart& recorded = recorded_[part];
-    if (recorded.graph || recorded.uses == 0) continue;
-    record(part, recorded);
-    pass.recorded = true;
-  }
+  std::vector<Part> wanted;
+  for (const Part& part : pass.parts)
+    if (!recorded_[part].graph && recorded_[part].uses > 0) wanted.push_back(part);
+  pass.recorded = !wanted.empty();
+  if (pass.recorded)
+    while_all_rest([&] {
+      for (const Part& part : wanted) record(part, recorded_[part]);
+    });
   return pass;
 }
 
 void PassRunner::copy_blocks(const StepPlan& plan) {
   if (plan.copies.empty()) return;
-  for (const KvCache& cache : kv_.layers()) backend_.copy_blocks({cache, plan.copies});
+  run_first_at_rest(has_copied_, [&] {
+    for (const KvCache& cache : kv_.layers()) backend_.copy_blocks({cache, plan.copies});
+  });
+}
+
+void PassRunner::trunk(Pass& pass) {
+  communicator_.begin_pass();
+  run(pass.parts[0], pass);
 }
 
 void PassRunner::head(Pass& pass) {
@@ -78,12 +88,14 @@ void PassRunner::accept_drafts(const StepPlan& plan, Pass& pass) {
     profiler_->mark_into(marks.get());
     pass.marks.push_back(std::move(marks));
   }
-  backend_.accept_drafts({.rows = buffers_.verify_rows(),
-                          .count = static_cast<int64_t>(plan.verify.size()),
-                          .results = buffers_.results(),
-                          .last_tokens = slots_.last_tokens(),
-                          .drafts = slots_.drafts(),
-                          .slots = slots_.state()});
+  run_first_at_rest(has_accepted_, [&] {
+    backend_.accept_drafts({.rows = buffers_.verify_rows(),
+                            .count = static_cast<int64_t>(plan.verify.size()),
+                            .results = buffers_.results(),
+                            .last_tokens = slots_.last_tokens(),
+                            .drafts = slots_.drafts(),
+                            .slots = slots_.state()});
+  });
   if (pass.timed) profiler_->mark_into(nullptr);
 }
 
@@ -123,9 +135,25 @@ void PassRunner::run(const Part& part, Pass& pass) {
     profiler_->mark_into(marks.get());
     pass.marks.push_back(std::move(marks));
   }
-  replays ? recorded->graph->replay() : compute(part);
+  if (replays)
+    recorded->graph->replay();
+  else
+    while_all_rest([&] { compute(part); });
   if (recorded && !replays) ++recorded->uses;
   if (part.timed) profiler_->mark_into(nullptr);
+}
+
+// What a driver does for the first time may wait for the device, which must not wait for another rank then.
+void PassRunner::while_all_rest(const std::function<void()>& action) {
+  communicator_.rest();
+  action();
+  communicator_.rest();
+}
+
+void PassRunner::run_first_at_rest(bool& has_run, const std::function<void()>& action) {
+  if (has_run) return action();
+  while_all_rest(action);
+  has_run = true;
 }
 
 void PassRunner::time_ops(ProfilingBackend& profiler) {

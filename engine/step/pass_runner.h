@@ -2,6 +2,7 @@
 // by bucket.
 #pragma once
 #include <compare>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -64,7 +65,7 @@ class PassRunner {
   void upload(const StepPlan& plan, const Pass& pass) {
     buffers_.upload(plan, pass.bucket, pass.head_bucket, backend_);
   }
-  void trunk(Pass& pass) { run(pass.parts[0], pass); }
+  void trunk(Pass& pass);
   void head(Pass& pass);
   void accept_drafts(const StepPlan& plan, Pass& pass);
 
@@ -74,8 +75,8 @@ class PassRunner {
   int64_t graph_bytes() const { return graph_bytes_; }  // of the device, by those
   Decoder& decoder() { return decoder_; }
 
-  // `profiler` is the backend. From now on the first of a bucket's passes, and then one in kTimedEvery, have their ops
-  // timed.
+  // `profiler` is the backend; all ranks have one, or none. From now on the first of a bucket's passes, and then one in
+  // kTimedEvery, have their ops timed.
   void time_ops(ProfilingBackend& profiler);
 
  private:
@@ -90,9 +91,12 @@ class PassRunner {
   void compute(const Part& part);
   void record(const Part& part, RecordedPart& recorded);
   void run(const Part& part, Pass& pass);
+  void while_all_rest(const std::function<void()>& action);
+  void run_first_at_rest(bool& has_run, const std::function<void()>& action);
 
   const EngineConfig& config_;
   Backend& backend_;
+  Communicator& communicator_;
   StageTimes& times_;
   const SlotBuffers& slots_;
   std::vector<int64_t> trunk_buckets_, head_buckets_;
@@ -105,6 +109,7 @@ class PassRunner {
   Decoder decoder_;
   std::map<Part, RecordedPart> recorded_;
   int64_t graphs_ = 0, graph_bytes_ = 0;
+  bool has_copied_ = false, has_accepted_ = false;
 
   static constexpr int64_t kTimedEvery = 16;
   ProfilingBackend* profiler_ = nullptr;

@@ -98,6 +98,9 @@ class ProfilingBackend : public Backend {
   void gather_rows(const GatherRows&) override;
   void sample(const Head&) override;
   void score(const Head&) override;
+  // Not timed: what sample and score have to do beside them is.
+  void find_candidates(const FindCandidates& a) override { inner_->find_candidates(a); }
+  void choose_candidates(const ChooseCandidates& a) override { inner_->choose_candidates(a); }
   void copy_blocks(const CopyBlocks&) override;
   void accept_drafts(const AcceptDrafts&) override;
   void draw_from_table(const DrawFromTable&) override;

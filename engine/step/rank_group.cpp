@@ -1,5 +1,6 @@
 #include "engine/step/rank_group.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -49,6 +50,11 @@ class Channel {
   bool closed_ = false;
 };
 
+bool has_duplicates(std::vector<int> devices) {
+  std::sort(devices.begin(), devices.end());
+  return std::adjacent_find(devices.begin(), devices.end()) != devices.end();
+}
+
 }  // namespace
 
 struct RankGroup::Impl {
@@ -64,8 +70,8 @@ struct RankGroup::Impl {
   MemoryPlan plan;
   std::unique_ptr<StepAccount> account;
   StageTimes& times;
-  StageTimes other_times;  // of ranks other than 0, which the report leaves out
-  std::vector<std::unique_ptr<Communicator>> communicators;
+  StageTimes other_times;                                    // of ranks other than 0, which the report leaves out
+  std::vector<std::unique_ptr<Communicator>> communicators;  // outlive the ranks, whose graphs they are part of
   std::vector<Rank> ranks;
   Channel<ModelRunner::Step> started;  // by rank 0
   ModelRunner::Step last;              // that was waited for
@@ -73,8 +79,7 @@ struct RankGroup::Impl {
   std::mutex failure_mutex;
   std::exception_ptr failure;  // the first
 
-  Impl(const EngineConfig& c, StageTimes& t)
-      : config(c), times(t), communicators(make_thread_communicators(c.tensor_parallel)), ranks(c.tensor_parallel) {}
+  Impl(const EngineConfig& c, StageTimes& t) : config(c), times(t), ranks(c.tensor_parallel) {}
   ~Impl() {
     for (Rank& rank : ranks) rank.plans.close();
     for (Rank& rank : ranks)
@@ -134,7 +139,7 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
                      StageTimes& times, const DraftModel* draft)
     : impl_(std::make_unique<Impl>(config, times)) {
   Impl& group = *impl_;
-  ProfilingBackend* profiler = nullptr;  // of rank 0, whose times are the report's
+  std::vector<ProfilingBackend*> profilers;  // rank 0's times are the report's
   {
     StageTimer timer(times, Stage::plan_memory);
     for (int r = 0; r < config.tensor_parallel; ++r) {
@@ -143,24 +148,30 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
         group.ranks[r].draft_shard =
             std::make_unique<ShardPlan>(draft_shard_plan(draft->model, r, config.tensor_parallel));
       group.ranks[r].backend = make_backend({.device = config.device,
-                                             .index = r,
+                                             .index = config.devices.empty() ? r : config.devices[r],
                                              .dtype = config.dtype,
                                              .threads = group.threads_of(r),
                                              .kernels = config.kernels,
                                              .poison_memory = config.poison_memory});
     }
-    if (config.profile_ops) {
-      auto profiling = std::make_unique<ProfilingBackend>(std::move(group.ranks[0].backend));
-      profiler = profiling.get();
-      group.ranks[0].backend = std::move(profiling);
+    std::vector<Backend*> backends;
+    for (const Impl::Rank& rank : group.ranks) backends.push_back(rank.backend.get());
+    group.communicators = make_communicators(
+        backends, {.allow_slow = config.allow_slow_tensor_parallel, .shares_gpus = has_duplicates(config.devices)});
+    for (Impl::Rank& rank : group.ranks) {
+      if (!config.profile_ops) break;
+      auto profiling = std::make_unique<ProfilingBackend>(std::move(rank.backend));
+      profilers.push_back(profiling.get());
+      rank.backend = std::move(profiling);
     }
     if (files) check_weights(*files, model, *group.ranks[0].shard);
     std::optional<ModelShare> draft_share;
     if (draft) draft_share.emplace(draft->model, *group.ranks[0].draft_shard);
     if (draft && draft->files) check_weights(*draft->files, draft->model, draft_share->shard);
     group.plan = plan_memory(model, group.config, *group.ranks[0].shard, *group.ranks[0].backend, draft_share);
-    group.account = std::make_unique<StepAccount>(model, *group.ranks[0].shard, *group.ranks[0].backend,
-                                                  group.plan.head_rows);
+    group.plan.collectives = group.communicators[0]->description();
+    group.account =
+        std::make_unique<StepAccount>(model, *group.ranks[0].shard, *group.ranks[0].backend, group.plan.head_rows);
   }
   group.on_all([&](int r) {
     Impl::Rank& rank = group.ranks[r];
@@ -170,7 +181,7 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, const
                                                 group.threads_of(r), *rank.backend, *group.communicators[r],
                                                 r == 0 ? times : group.other_times, draft_share);
   });
-  if (profiler) group.ranks[0].runner->time_ops(*profiler);
+  for (size_t r = 0; r < profilers.size(); ++r) group.ranks[r].runner->time_ops(*profilers[r]);
   for (int r = 0; r < config.tensor_parallel; ++r) group.ranks[r].thread = std::thread([&group, r] { group.serve(r); });
 }
 
@@ -192,6 +203,7 @@ RankGroup::Done RankGroup::wait() {
   ModelRunner::Step step;
   if (!impl_->started.pop(step)) impl_->rethrow_failure();
   one.result = ModelRunner::finish(step, one.timing);
+  impl_->rethrow_failure();  // ranks that were told to stop waiting leave anything behind
   if (impl_->last.end) one.timing.idle_seconds = step.first_moment().seconds_since(*impl_->last.end);
   one.result.idle_seconds = one.timing.idle_seconds;
   one.result.recorded = one.timing.recorded;

@@ -46,6 +46,8 @@ class CpuBackend : public Backend {
   void gather_rows(const GatherRows&) override;
   void sample(const Head&) override;
   void score(const Head&) override;
+  void find_candidates(const FindCandidates&) override;
+  void choose_candidates(const ChooseCandidates&) override;
   void copy_blocks(const CopyBlocks&) override;
   void accept_drafts(const AcceptDrafts&) override;
   void draw_from_table(const DrawFromTable&) override;

@@ -18,6 +18,7 @@ const Ops table = {.name = PENSTOCK_NAME(PENSTOCK_ISA),
                    .gather_rows = gather_rows,
                    .sample = sample,
                    .score = score,
+                   .find_candidates = find_candidates,
                    .copy_blocks = copy_blocks,
                    .multiply_add = multiply_add,
                    .read_memory = read_memory};

@@ -24,6 +24,7 @@ struct Ops {
   void (*gather_rows)(ThreadPool&, const GatherRows&);
   void (*sample)(ThreadPool&, const Head&);
   void (*score)(ThreadPool&, const Head&);
+  void (*find_candidates)(ThreadPool&, const FindCandidates&);
   void (*copy_blocks)(ThreadPool&, const CopyBlocks&);
 
   // No ops: what the machine can do at most, for `penstock bench --ops` to measure against.
@@ -58,6 +59,7 @@ void soft_cap(ThreadPool&, const SoftCap&);
 void gather_rows(ThreadPool&, const GatherRows&);
 void sample(ThreadPool&, const Head&);
 void score(ThreadPool&, const Head&);
+void find_candidates(ThreadPool&, const FindCandidates&);
 void copy_blocks(ThreadPool&, const CopyBlocks&);
 int64_t multiply_add(ThreadPool&, Precision, int64_t rounds);
 void read_memory(ThreadPool&, const float* data, int64_t count, int passes);

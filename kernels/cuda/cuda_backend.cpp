@@ -1,6 +1,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 
@@ -50,8 +51,16 @@ class CapturedStep : public Graph {
   int64_t bytes_ = 0;
 };
 
+// Before the driver starts. Where ranks share a GPU, one's kernels wait for another's, which must not stand behind them
+// in a queue: by default streams share eight.
+void ask_for_queues() {
+  static const int done = ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+  static_cast<void>(done);
+}
+
 // Chooses the device before the members that live on it are made.
 int select_device(const BackendOptions& options) {
+  ask_for_queues();
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
   if (status != cudaSuccess) throw Error(ExitCode::no_device, std::string("no GPU: ") + cudaGetErrorString(status));
@@ -67,12 +76,14 @@ int select_device(const BackendOptions& options) {
 }  // namespace
 
 bool has_gpu() {
+  ask_for_queues();
   int devices = 0;
   return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
 }
 
 // Whatever fails here fails again, and is reported, when the backend is made.
 void warm_up(int index) {
+  ask_for_queues();
   std::thread([index] {
     if (cudaSetDevice(index) == cudaSuccess) cudaFree(nullptr);
     cudaGetLastError();
@@ -287,6 +298,16 @@ void CudaBackend::accept_drafts(const AcceptDrafts& op) {
 void CudaBackend::draw_from_table(const DrawFromTable& op) {
   check(op);
   cuda::draw_from_table(op, stream());
+}
+
+void CudaBackend::find_candidates(const FindCandidates& op) {
+  check(op);
+  cuda::find_candidates(op, stream());
+}
+
+void CudaBackend::choose_candidates(const ChooseCandidates& op) {
+  check(op);
+  cuda::choose_candidates(op, stream());
 }
 
 void CudaBackend::copy_blocks(const CopyBlocks& op) {

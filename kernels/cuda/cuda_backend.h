@@ -16,6 +16,9 @@ class CudaBackend : public Backend {
   explicit CudaBackend(const BackendOptions& options);
   ~CudaBackend() override;
 
+  int index() const { return index_; }
+  cudaStream_t stream() const;  // of the verbs; selects the device on the calling thread
+
   DType activation_dtype() const override { return DType::bf16; }
   DType kv_dtype() const override { return DType::bf16; }
   int64_t memory_bytes() const override;
@@ -53,18 +56,18 @@ class CudaBackend : public Backend {
   void gather_rows(const GatherRows&) override;
   void sample(const Head&) override;
   void score(const Head&) override;
+  void find_candidates(const FindCandidates&) override;
+  void choose_candidates(const ChooseCandidates&) override;
   void copy_blocks(const CopyBlocks&) override;
   void accept_drafts(const AcceptDrafts&) override;
   void draw_from_table(const DrawFromTable&) override;
   void prepare_slot(const PrepareSlot&) override;
 
  private:
-  cudaStream_t stream() const;  // on this thread, of this device
-
   // Grows; the last is the largest and is used, and graphs may still hold the others.
   using Workspace = std::vector<DeviceBuffer>;
   void* reserve(Workspace& workspace, int64_t bytes);
-  void finish_work();  // waits for all that is enqueued
+  void finish_work();                                                                // waits for all that is enqueued
   bool takes_hopper_kernels() const { return kernels_ == KernelChoice::automatic; }  // where the GPU has what they need
 
   int index_;

@@ -1,6 +1,7 @@
 // Launches a kernel that begins with wait_for_previous_kernel(): its blocks may be scheduled while the kernel before
 // still runs out.
 #pragma once
+#include <mutex>
 #include <utility>
 
 #include "kernels/cuda/check.h"
@@ -19,10 +20,14 @@ inline int compute_capability() {  // 90: sm_90
   return attribute(cudaDevAttrComputeCapabilityMajor) * 10 + attribute(cudaDevAttrComputeCapabilityMinor);
 }
 
+// A function's attributes are the process's: on one GPU a rank's launch must not meet those that another has just set.
+inline std::mutex launching;
+
 // `cluster`: blocks of a cluster, along x.
 template <class... Parameters, class... Arguments>
 void launch_clusters(void (*kernel)(Parameters...), unsigned cluster, dim3 grid, dim3 block, size_t shared_bytes,
                      cudaStream_t stream, Arguments&&... arguments) {
+  std::lock_guard lock(launching);
   // Between kernels that share an SM's memory out differently it would have to run empty.
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
         "cudaFuncSetAttribute");

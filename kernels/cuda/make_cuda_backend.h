@@ -2,7 +2,7 @@
 #pragma once
 #include <memory>
 
-#include "kernels/backend.h"
+#include "kernels/communicator.h"
 
 namespace penstock::cuda {
 
@@ -16,5 +16,12 @@ void end_trace_range();
 
 // Errors: Error(no_device) without a driver or GPU options.index, Error(usage) for a dtype other than bf16.
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options);
+bool is_cuda(const Backend& backend);
+
+// As communicator.h says, for backends that make_cuda_backend made.
+std::vector<std::unique_ptr<Communicator>> make_cuda_communicators(std::span<Backend* const> ranks,
+                                                                   const CommunicatorOptions& options);
+std::string describe_topology(std::span<const int> devices);
+bool in_one_nvlink_domain(std::span<const int> devices);
 
 }  // namespace penstock::cuda

@@ -1,15 +1,12 @@
 #include "kernels/cuda/matmul_cache.h"
 
-#include <cuda_runtime_api.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cctype>
-#include <cstdlib>
-#include <filesystem>
+#include <cstddef>
 #include <fstream>
 
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/cache_file.h"
 #include "kernels/cuda/cublaslt.h"
 
 namespace penstock::cuda {
@@ -29,34 +26,9 @@ struct Record {
   }
 };
 
-std::string cache_folder() {
-  if (const char* folder = std::getenv("XDG_CACHE_HOME"); folder && *folder) return std::string(folder) + "/penstock";
-  if (const char* home = std::getenv("HOME"); home && *home) return std::string(home) + "/.cache/penstock";
-  return {};
-}
-
-std::string file_name() {
-  int device = 0, driver = 0;
-  cudaDeviceProp properties;
-  PENSTOCK_CUDA(cudaGetDevice(&device));
-  PENSTOCK_CUDA(cudaGetDeviceProperties(&properties, device));
-  PENSTOCK_CUDA(cudaDriverGetVersion(&driver));
-  std::string gpu = properties.name;
-  for (char& c : gpu)
-    if (!std::isalnum(static_cast<unsigned char>(c))) c = '-';
-  return "matmul-" + gpu + "-" + std::to_string(driver) + "-" + std::to_string(cublaslt().get_version()) + ".bin";
-}
-
 }  // namespace
 
-MatmulCache::MatmulCache() {
-  const std::string folder = cache_folder();
-  std::error_code ignored;
-  if (folder.empty()) return;
-  std::filesystem::create_directories(folder, ignored);
-  path_ = folder + "/" + file_name();
-  load();
-}
+MatmulCache::MatmulCache() : path_(cache_file("matmul", std::to_string(cublaslt().get_version()))) { load(); }
 
 void MatmulCache::load() {
   std::ifstream file(path_, std::ios::binary);

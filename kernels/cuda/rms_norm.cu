@@ -53,9 +53,8 @@ __global__ void __launch_bounds__(kMaxThreads) norm_kernel(NormRows rows) {
   for (int v = 0; v < kVectors; v++) {
     const int at = v * blockDim.x + threadIdx.x;
     if (at >= vectors) continue;
-    const float4* weight = reinterpret_cast<const float4*>(rows.weight + at * Bf16x8::kSize);
-    const float4 low = __ldg(weight), high = __ldg(weight + 1);
-    const float w[Bf16x8::kSize] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+    float w[Bf16x8::kSize];
+    load8(rows.weight + at * Bf16x8::kSize, w);
 #pragma unroll
     for (int i = 0; i < Bf16x8::kSize; i++) value[v][i] *= scale * w[i];
     store8(rows.out + token * rows.out_stride + at * Bf16x8::kSize, Bf16x8::from(value[v]));

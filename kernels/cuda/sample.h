@@ -18,4 +18,8 @@ bool fits_cluster(const Head& op);
 void sample_in_clusters(const Head& op, cudaStream_t stream);
 void score_in_clusters(const Head& op, cudaStream_t stream);
 
+// Of one rank, and of all (candidates.cu).
+void find_candidates(const FindCandidates& op, cudaStream_t stream);
+void choose_candidates(const ChooseCandidates& op, cudaStream_t stream);
+
 }  // namespace penstock::cuda

@@ -37,6 +37,20 @@ __device__ inline void store8(__nv_bfloat16* at, const Bf16x8& x) {
   *reinterpret_cast<uint4*>(at) = *reinterpret_cast<const uint4*>(&x);
 }
 
+// Of f32 that no kernel writes.
+__device__ inline void load8(const float* at, float (&out)[Bf16x8::kSize]) {
+  const float4 low = __ldg(reinterpret_cast<const float4*>(at)), high = __ldg(reinterpret_cast<const float4*>(at) + 1);
+  out[0] = low.x, out[1] = low.y, out[2] = low.z, out[3] = low.w;
+  out[4] = high.x, out[5] = high.y, out[6] = high.z, out[7] = high.w;
+}
+
+__device__ inline void add8(const uint4& bits, float (&sum)[Bf16x8::kSize]) {
+  float x[Bf16x8::kSize];
+  reinterpret_cast<const Bf16x8&>(bits).to(x);
+#pragma unroll
+  for (int i = 0; i < Bf16x8::kSize; i++) sum[i] += x[i];
+}
+
 __device__ inline uint32_t shared_address(const void* pointer) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
@@ -63,13 +77,22 @@ __device__ inline float block_sum(float x, float* partial) {
   return total;
 }
 
-// Programmatic dependent launch: nothing that the kernels before wrote may be read before this. The kernel behind may be
-// scheduled from here on, and reach its own wait.
-__device__ inline void wait_for_previous_kernel() {
+// Programmatic dependent launch: nothing that the kernels before wrote may be read before this.
+__device__ inline void wait_for_memory() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;");
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
+}
+// The kernel behind may be scheduled, and reach its own wait, once a thread of every block has called this, or the
+// block has ended.
+__device__ inline void launch_dependents() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+__device__ inline void wait_for_previous_kernel() {
+  launch_dependents();
+  wait_for_memory();
 }
 
 }  // namespace penstock::cuda

@@ -41,9 +41,12 @@ inline KernelChoice test_kernels() {
   return kernels && std::string_view(kernels) == "generic" ? KernelChoice::generic : KernelChoice::automatic;
 }
 
-inline std::unique_ptr<Backend> cuda_backend() {
-  return make_backend(
-      {.device = DeviceKind::cuda, .dtype = DType::bf16, .kernels = test_kernels(), .poison_memory = poisons()});
+inline std::unique_ptr<Backend> cuda_backend(int index = 0) {
+  return make_backend({.device = DeviceKind::cuda,
+                       .index = index,
+                       .dtype = DType::bf16,
+                       .kernels = test_kernels(),
+                       .poison_memory = poisons()});
 }
 inline std::unique_ptr<Backend> cpu_backend(int threads = 2) {
   return make_backend({.device = DeviceKind::cpu, .dtype = DType::f32, .threads = threads, .poison_memory = poisons()});

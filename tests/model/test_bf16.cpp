@@ -3,6 +3,7 @@
 
 #include "tests/support/bf16_fixture.h"
 #include "tests/support/step_driver.h"
+#include "tests/support/test_gpus.h"
 
 namespace penstock {
 namespace {
@@ -115,6 +116,31 @@ TEST_CASE("bf16 answers part from f32's, and from each other, only where it is c
       check({.kv_blocks = 24, .block_size = 16});
       check({.steps_in_flight = 3});
       check({.graphs = false});
+    }
+  }
+}
+
+TEST_CASE("in bf16 ranks answer as one does", "[tiny][bf16][ranks]") {
+  for (const std::string& name : test::tiny_models()) {
+    DYNAMIC_SECTION(name) {
+      Fixture fixture(name);
+      const auto base = tokens_of(fixture.answer(tested()));
+      const auto texts = fixture.texts(4);
+      const auto want = fixture.logits(reference(), texts);
+      for (int32_t ranks : {2, 4}) {
+        std::vector<int> devices;
+        for (int32_t r = 0; r < ranks; ++r) devices.push_back(r % test::test_gpus());
+        auto config = [&](EngineConfig one) {
+          one.tensor_parallel = ranks;
+          one.devices = devices;
+          return tested(one);
+        };
+        INFO(ranks << " ranks");
+        fixture.check_logits(config({.max_step_tokens = 24, .block_size = 16}), texts, want, 0.9);
+        for (bool graphs : {true, false})
+          fixture.check_close(tokens_of(fixture.answer(config({.block_size = 16, .graphs = graphs}))), base,
+                              kBetweenRuns);
+      }
     }
   }
 }

@@ -34,29 +34,26 @@ inline StepPlan plan_chunk(const std::vector<int32_t>& ids, int32_t begin, int32
 }
 
 inline void run_rank(int rank, const ModelConfig& model, const SafetensorsFolder& files, const EngineConfig& config,
-                     Communicator& communicator, const std::vector<std::vector<int32_t>>& sequences,
+                     Backend& backend, Communicator& communicator, const std::vector<std::vector<int32_t>>& sequences,
                      const std::function<void(size_t, int32_t, const float*)>& see) {
   const ShardPlan shard(model, rank, config.tensor_parallel);
-  auto backend = make_backend(
-      {.device = config.device, .dtype = config.dtype, .threads = 1, .poison_memory = config.poison_memory});
-  const MemoryPlan memory = plan_memory(model, config, shard, *backend);
+  const MemoryPlan memory = plan_memory(model, config, shard, backend);
   const RopeLayout rope(model, memory.max_context);
   StageTimes times;
-  ModelRunner runner(model, config, memory, shard, &files, 1, *backend, communicator, times);
+  ModelRunner runner(model, config, memory, shard, &files, 1, backend, communicator, times);
   for (size_t s = 0; s < sequences.size(); ++s) {
     const auto& ids = sequences[s];
     const auto count = static_cast<int32_t>(ids.size());
     const bool is_long = rope.long_from > 0 && count > rope.long_from;
     int32_t position = 0;
-    if (rank == 0)
-      runner.decoder().set_observer([&](const std::string& name, const Tensor& x) {
-        if (name != "logits") return;
-        std::vector<float> row(x.cols);
-        for (int64_t r = 0; r < x.rows; ++r) {
-          backend->download(row.data(), x.row<float>(r), x.cols * 4);
-          see(s, position++, row.data());
-        }
-      });
+    runner.decoder().set_observer([&](const std::string& name, const Tensor& x) {
+      if (rank != 0 || name != "logits") return;
+      std::vector<float> row(x.cols);
+      for (int64_t r = 0; r < x.rows; ++r) {
+        backend.download(row.data(), x.row<float>(r), x.cols * 4);
+        see(s, position++, row.data());
+      }
+    });
     for (int32_t begin = 0; begin < count; begin += config.max_step_tokens) {
       const int32_t end = std::min(count, begin + config.max_step_tokens);
       ModelRunner::Timing timing;
@@ -78,13 +75,23 @@ inline void each_logits(ModelConfig model, const SafetensorsFolder& files, Engin
   size_t longest = 0;
   for (const auto& ids : sequences) longest = std::max(longest, ids.size());
   config.kv_blocks = (static_cast<int64_t>(longest) + config.block_size - 1) / config.block_size;
-  auto communicators = make_thread_communicators(config.tensor_parallel);
+  std::vector<std::unique_ptr<Backend>> backends;
+  std::vector<Backend*> ranks;
+  for (int rank = 0; rank < config.tensor_parallel; ++rank) {
+    backends.push_back(make_backend({.device = config.device,
+                                     .index = config.devices.empty() ? 0 : config.devices[rank],
+                                     .dtype = config.dtype,
+                                     .threads = 1,
+                                     .poison_memory = config.poison_memory}));
+    ranks.push_back(backends.back().get());
+  }
+  auto communicators = make_communicators(ranks);
   std::vector<std::exception_ptr> errors(config.tensor_parallel);
   std::vector<std::thread> threads;
   for (int rank = 0; rank < config.tensor_parallel; ++rank)
     threads.emplace_back([&, rank] {
       try {
-        detail::run_rank(rank, model, files, config, *communicators[rank], sequences, see);
+        detail::run_rank(rank, model, files, config, *backends[rank], *communicators[rank], sequences, see);
       } catch (...) {
         errors[rank] = std::current_exception();
         communicators[rank]->abort();
