@@ -63,8 +63,13 @@ __device__ inline float block_sum(float x, float* partial) {
   return total;
 }
 
-// Programmatic dependent launch: nothing that the kernels before wrote may be read before this. The kernel behind may be
-// scheduled from here on, and reach its own wait.
+// Into L2, the line that holds `at`.
+__device__ inline void prefetch_line(const void* at) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(at)));
+}
+
+// Programmatic dependent launch: nothing that the kernels before wrote may be read before this. The kernel behind may
+// be scheduled from here on, and reach its own wait.
 __device__ inline void wait_for_previous_kernel() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
