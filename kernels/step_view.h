@@ -7,7 +7,8 @@
 namespace penstock {
 
 // Rows are sequences: row r's new tokens are [row_begin[r], row_begin[r + 1]). A row without tokens is padding, and so
-// is a token whose position is -1: its outputs are never read, and it writes nothing.
+// is a token whose position is -1: its outputs are never read, and it writes nothing. What the pointers lead to is
+// uploaded and written by no verb: a kernel may read it before those ahead of it have ended.
 struct StepView {
   int64_t tokens = 0;                      // the bucket: real tokens first, then padding
   int64_t rows = 0;                        // capacity: real rows first, then empty ones

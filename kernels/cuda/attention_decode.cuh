@@ -3,7 +3,8 @@
 // added.
 #pragma once
 #include "kernels/cuda/attention_output.cuh"
-#include "kernels/cuda/attention_prefill.cuh"
+#include "kernels/cuda/attention_small.cuh"
+#include "kernels/cuda/bulk_copy.cuh"
 
 namespace penstock::cuda {
 
@@ -30,6 +31,7 @@ struct DecodeBlock {
   char* shared;
   int& shared_flag;
   WorkItem item;
+  WorkUnit unit;  // the item's, should it have several
   int kv_head;
 
   __device__ uint32_t stage_address(int number) const {
@@ -87,9 +89,30 @@ struct DecodeBlock {
     for (int t = 0; t < kTiles; t++) stage(staged, threadIdx.x / kWarp, t * 16, warp, t, step.score_factor);
     __syncthreads();
     write_rows(step, work, item, kv_head, staged, 0, 0, 16 * kTiles, threadIdx.x, Shape::kThreads);
-    finish_item<kDim, Shape::kThreads>(step, work, item, kv_head, shared_flag);
+    if (item.slot >= 0) finish_item<kDim, Shape::kThreads>(step, work, item.unit, unit, kv_head, shared_flag);
+  }
+
+  // Into L2, the keys and values that run() asks for first: the new ones among them are still to be written. Lane i
+  // takes the warp's tile i.
+  __device__ void prefetch() const {
+#if __CUDA_ARCH__ >= 900
+    const int tile = threadIdx.x % kWarp, position = item.key_begin + threadIdx.x / kWarp * Shape::kKeys + tile * kStep;
+    if (tile >= Shape::kStages - 1 || position >= item.key_end) return;
+    const int64_t offset =
+        cache_row(step, block_of(step, item.table, position, item.key_end), kv_head, position) * step.head_dim;
+    prefetch_to_l2(step.k + offset, Shape::kKeys * step.head_dim * 2);
+    prefetch_to_l2(step.v + offset, Shape::kKeys * step.head_dim * 2);
+#endif
   }
 };
+
+template <int kDim>
+__device__ void attend(const DecodeBlock<kDim>& block, const WorkList& work) {
+  if (block.item.queries - block.item.first_query <= 16)
+    block.template run<1>(work);
+  else
+    block.template run<DecodeShape<kDim>::kTiles>(work);
+}
 
 template <int kDim>
 __global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, 2)
@@ -99,13 +122,41 @@ __global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, 2)
   wait_for_previous_kernel();
   const WorkList& work = step.work[kDecodeWork];
   const int count = work.counts->items * step.kv_heads;
-  clear_padding(step);
+  clear_padding(step, step.row_begin[step.rows]);
   for (int turn = blockIdx.x; turn < count; turn = next_turn(step, work, count, ticket)) {
-    const DecodeBlock<kDim> block{step, shared, ticket, work.items[turn / step.kv_heads], turn % step.kv_heads};
-    if (block.item.queries - block.item.first_query <= 16)
-      block.template run<1>(work);
-    else
-      block.template run<DecodeShape<kDim>::kTiles>(work);
+    const WorkItem item = work.items[turn / step.kv_heads];
+    attend(DecodeBlock<kDim>{step, shared, ticket, item, item.slot < 0 ? WorkUnit{} : work.units[item.unit],
+                             turn % step.kv_heads},
+           work);
+  }
+}
+
+// For steps of up to kSmallTokens.
+template <int kDim>
+__global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, 2)
+    small_decode_kernel(const __grid_constant__ AttentionStep step) {
+  extern __shared__ __align__(1024) char shared[];
+  __shared__ int ticket;
+  const WorkList& work = step.work[kDecodeWork];
+  const SmallPlan plan(step, work);
+  const int count = plan.items() * step.kv_heads, padding = step.row_begin[step.rows];
+  DecodeBlock<kDim> block{step, shared, ticket, {}, {}, 0};
+  const auto take = [&](int turn) {
+    plan.find(turn / step.kv_heads, block.item, block.unit);
+    block.kv_head = turn % step.kv_heads;
+  };
+  int turn = blockIdx.x;
+  if (turn < count) {
+    take(turn);
+    block.prefetch();
+  }
+  wait_for_previous_kernel();
+  clear_padding(step, padding);
+  while (turn < count) {
+    attend(block, work);
+    if (count <= gridDim.x) break;  // in every launch with this plan: none asks
+    turn = next_turn(step, work, count, ticket);
+    if (turn < count) take(turn);
   }
 }
 

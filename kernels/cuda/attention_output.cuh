@@ -148,16 +148,14 @@ __device__ inline void combine(const AttentionStep& step, const WorkList& work, 
   }
 }
 
-// By the whole block, after it wrote an item's rows. The last of a unit's items to arrive combines them.
+// By the whole block, after it wrote the rows of one of a unit's several items. The last to arrive combines them.
 template <int kDim, int kThreads>
-__device__ inline void finish_item(const AttentionStep& step, const WorkList& work, const WorkItem& item, int kv_head,
-                                   int& shared_flag) {
-  if (item.slot < 0) return;
+__device__ inline void finish_item(const AttentionStep& step, const WorkList& work, int number, const WorkUnit& unit,
+                                   int kv_head, int& shared_flag) {
   __threadfence();
   __syncthreads();
-  const WorkUnit unit = work.units[item.unit];
   if (threadIdx.x == 0) {
-    int32_t& arrived = work.arrived[item.unit * step.kv_heads + kv_head];
+    int32_t& arrived = work.arrived[number * step.kv_heads + kv_head];
     const bool last = atomicAdd(&arrived, 1) == unit.slots - 1;
     if (last) arrived = 0;  // for the next layer
     shared_flag = last;
@@ -168,10 +166,10 @@ __device__ inline void finish_item(const AttentionStep& step, const WorkList& wo
   combine<kDim, kThreads>(step, work, unit, kv_head);
 }
 
-// Zeros for the padding behind the last row.
-__device__ inline void clear_padding(const AttentionStep& step) {
+// Zeros for the padding, which begins with token `padding`.
+__device__ inline void clear_padding(const AttentionStep& step, int padding) {
   const int pieces = step.kv_heads * step.group * step.head_dim / 8;
-  for (int64_t token = step.row_begin[step.rows] + blockIdx.x; token < step.tokens; token += gridDim.x)
+  for (int64_t token = padding + blockIdx.x; token < step.tokens; token += gridDim.x)
     for (int piece = threadIdx.x; piece < pieces; piece += blockDim.x)
       *reinterpret_cast<uint4*>(step.out + token * step.out_stride + piece * 8) = {};
 }

@@ -7,6 +7,7 @@
 namespace penstock::cuda {
 
 constexpr int kPlanThreads = 1024;
+constexpr int kSmallTokens = kDecodeTokens;  // steps of so many tokens need no lists: attention_small.cuh
 constexpr int kSizeClasses = 32;  // of items: long ones are listed first, so that no long one is left at the end
 
 struct PlannedRow {
@@ -85,12 +86,14 @@ __device__ inline int size_class(const AttentionStep& step, const PlanShared& sh
   return static_cast<int>(static_cast<int64_t>(longest - key_tiles) * kSizeClasses / longest);
 }
 
+// Key tiles of an item for all blocks to be busy, where all units together have `key_tiles`.
+__device__ inline int32_t even_share(const WorkList& work, int kv_heads, long long key_tiles) {
+  return static_cast<int32_t>((key_tiles * kv_heads + work.target_items - 1) / work.target_items);
+}
+
 __device__ inline void share_evenly(const AttentionStep& step, PlanShared& shared) {
-  for (int kind = 0; kind < kWorkKinds; kind++) {
-    const WorkList& work = step.work[kind];
-    const auto all = static_cast<long long>(shared.key_tiles[kind]) * step.kv_heads;
-    shared.even[kind] = static_cast<int32_t>((all + work.target_items - 1) / work.target_items);
-  }
+  for (int kind = 0; kind < kWorkKinds; kind++)
+    shared.even[kind] = even_share(step.work[kind], step.kv_heads, static_cast<long long>(shared.key_tiles[kind]));
 }
 
 // Turns the sizes of the classes into where each begins.
@@ -141,6 +144,10 @@ __global__ void __launch_bounds__(kPlanThreads) plan_kernel(const __grid_constan
   wait_for_previous_kernel();
   for (const WorkList& work : step.work)
     for (int i = threadIdx.x; i < work.max_units * step.kv_heads; i += kPlanThreads) work.arrived[i] = 0;
+  if (step.tokens <= kSmallTokens) {
+    if (threadIdx.x == 0) *step.work[kDecodeWork].counts = {};
+    return;
+  }
   __syncthreads();
   auto queries_of = [&](int kind, const PlannedRow& row, int tile) {
     const int tile_queries = step.work[kind].tile_queries;

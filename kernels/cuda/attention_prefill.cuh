@@ -106,7 +106,8 @@ struct PrefillBlock {
                  threadIdx.x % kWarp, kWarp);
       __syncwarp();
     }
-    finish_item<kDim, Shape::kThreads>(step, work, item, kv_head, shared_flag);
+    if (item.slot >= 0)
+      finish_item<kDim, Shape::kThreads>(step, work, item.unit, work.units[item.unit], kv_head, shared_flag);
   }
 };
 

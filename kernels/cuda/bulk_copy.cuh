@@ -38,10 +38,33 @@ class CopyBarrier {
                  "l"(from), "r"(bytes), "r"(shared_address(&state_))
                  : "memory");
   }
+  // `policy`: what L2 does with the lines.
+  __device__ void copy(void* to, const void* from, uint32_t bytes, uint64_t policy) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::
+            "r"(shared_address(to)),
+        "l"(from), "r"(bytes), "r"(shared_address(&state_)), "l"(policy)
+        : "memory");
+  }
 
  private:
   uint64_t state_;
 };
+
+// True in one lane of a warp, all of which call. As the compiler knows that it is one, that lane's copies need no loop
+// over lanes.
+__device__ inline bool elected() {
+  uint32_t is = 0;
+  asm volatile("{\n.reg .pred one;\nelect.sync _|one, 0xFFFFFFFF;\n@one mov.u32 %0, 1;\n}" : "+r"(is));
+  return is != 0;
+}
+
+// Of lines that are the first to leave L2.
+__device__ inline uint64_t read_once_policy() {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
 
 // From device memory into L2; `bytes` a multiple of 16.
 __device__ inline void prefetch_to_l2(const void* from, uint32_t bytes) {

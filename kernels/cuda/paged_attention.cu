@@ -1,4 +1,5 @@
-// Three kernels: plan the work (once for all layers that see the same), prefill, decode.
+// Plan the work (once for all layers that see the same), prefill, decode. Steps of a few tokens have a decode kernel
+// that plans for itself.
 #include "kernels/cuda/paged_attention.h"
 
 #include <bit>
@@ -14,7 +15,7 @@ namespace {
 
 constexpr int kBlocksPerSm = 2;                            // of the prefill and the decode kernel
 constexpr int kDecodeItemsPerBlock = 4;                    // so that the last ones to finish waste little
-constexpr int kMinDecodeTiles = 2, kMinPrefillTiles = 16;  // of 64 keys an item: less would not pay for its start
+constexpr int kMinDecodeTiles = 4, kMinPrefillTiles = 16;  // of 64 keys an item: less would not pay for its start
 constexpr int kMinShortPrefillTiles = 4;                   // of drafts that are verified, or a prompt's end
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -111,7 +112,7 @@ AttentionStep step_of(const PagedAttention& op) {
 
 template <int kDim>
 void run(AttentionStep& step, const Dimensions& size, const AttentionWorkspace& workspace, cudaStream_t stream) {
-  const bool small = size.tokens <= kDecodeTokens;
+  const bool small = size.tokens <= kSmallTokens;
   const int blocks = small ? multiprocessors() : resident_blocks();
   Pieces pieces(workspace.memory);
   lay_out<kDim>(pieces, size, blocks, step.work);
@@ -121,7 +122,8 @@ void run(AttentionStep& step, const Dimensions& size, const AttentionWorkspace& 
   using Prefill = PrefillShape<kDim>;
   using Decode = DecodeShape<kDim>;
   if (!small) launch(prefill_kernel<kDim>, dim3(blocks), dim3(Prefill::kThreads), Prefill::kSharedBytes, stream, step);
-  launch(decode_kernel<kDim>, dim3(blocks), dim3(Decode::kThreads), Decode::kSharedBytes, stream, step);
+  launch(small ? small_decode_kernel<kDim> : decode_kernel<kDim>, dim3(blocks), dim3(Decode::kThreads),
+         Decode::kSharedBytes, stream, step);
 }
 
 }  // namespace

@@ -1,26 +1,13 @@
-// Norm, rotate, and for keys and values the way into their block. Two kernels: one for heads that are rotated whole and
-// are a power of two wide, as nearly all are, in 16-byte pieces; one for all others, a warp a head.
-#include "kernels/cuda/launch.cuh"
+// Norm, rotate, and for keys and values the way into their block. Heads that are rotated whole and are a power of two
+// wide, as nearly all are, go in 16-byte pieces, few tokens and many in a kernel each; all others by a warp a head.
 #include "kernels/cuda/ops.h"
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/whole_heads.cuh"
 
 namespace penstock::cuda {
 namespace {
 
 constexpr int kWarps = 4;
 constexpr int kMaxPairs = 4;  // of elements a lane: heads of up to 256
-
-struct Store {
-  __nv_bfloat16* qkv;
-  int64_t stride;
-  int heads, kv_heads, head_dim, rotary_dim;
-  const float *q_norm, *k_norm;
-  float norm_eps;
-  const float* rope;
-  __nv_bfloat16 *k, *v;
-  int64_t block_size;
-  const int32_t *positions, *token_rows, *row_rope, *row_table, *block_tables;
-};
 
 // Lane l holds elements 2 (l + 32 i) and the one after it, of pair i.
 struct Head {
@@ -112,100 +99,6 @@ __global__ void __launch_bounds__(kWarps* kWarp) store_kernel(Store op) {
   __nv_bfloat16* cache = is_v ? op.v : op.k;
   store_head(cache + ((block * op.kv_heads + kv_head) * op.block_size + position % op.block_size) * op.head_dim, value,
              op.head_dim, lane);
-}
-
-// Lane l of a head holds its elements 8 l + i, and those half a head later that they turn with.
-struct HalfPair {
-  float low[Bf16x8::kSize], high[Bf16x8::kSize];
-};
-
-constexpr int kHeadsOfThread = 4;  // so many loads are under way at once, and share their angles
-constexpr int kMaxThreads = 256;
-
-template <int kDim>
-__device__ void norm_halves(HalfPair& x, const float* weight, float eps, int at) {
-  float squares = 0;
-#pragma unroll
-  for (int i = 0; i < Bf16x8::kSize; i++) squares += x.low[i] * x.low[i] + x.high[i] * x.high[i];
-#pragma unroll
-  for (int lanes = kDim / 32; lanes > 0; lanes /= 2) squares += __shfl_xor_sync(0xFFFFFFFF, squares, lanes);
-  const float scale = rsqrtf(squares / kDim + eps);
-#pragma unroll
-  for (int i = 0; i < Bf16x8::kSize; i++) {
-    x.low[i] *= scale * weight[at + i];
-    x.high[i] *= scale * weight[at + kDim / 2 + i];
-  }
-}
-
-// Grid: (tokens, groups of heads). A thread's heads are kHeadsOfThread neighbours.
-template <int kDim>
-__global__ void __launch_bounds__(kMaxThreads) store_whole_kernel(Store op) {
-  constexpr int kLanes = kDim / 16, kHalf = kDim / 2;
-  const int64_t token = blockIdx.x;
-  const int at = threadIdx.x % kLanes * Bf16x8::kSize;
-  const int first_head = (blockIdx.y * (blockDim.x / kLanes) + threadIdx.x / kLanes) * kHeadsOfThread;
-  const int heads = op.heads + 2 * op.kv_heads, end = min(first_head + kHeadsOfThread, heads);
-  wait_for_previous_kernel();
-  const int64_t position = op.positions[token];
-  if (position < 0) return;  // the whole block: no lane of a shuffle is missing
-
-  const int32_t row = op.token_rows[token];
-  HalfPair value[kHeadsOfThread] = {};
-  __nv_bfloat16* const x = op.qkv + token * op.stride + at;
-#pragma unroll
-  for (int h = 0; h < kHeadsOfThread; h++) {
-    if (first_head + h >= end) continue;
-    load8(x + (first_head + h) * kDim).to(value[h].low);
-    load8(x + (first_head + h) * kDim + kHalf).to(value[h].high);
-  }
-  float cosine[Bf16x8::kSize], sine[Bf16x8::kSize];
-  if (op.rope) {
-    const float* turn = op.rope + (position + (op.row_rope ? op.row_rope[row] : 0)) * kDim + at;
-#pragma unroll
-    for (int i = 0; i < Bf16x8::kSize; i += 4) {
-      *reinterpret_cast<float4*>(cosine + i) = __ldg(reinterpret_cast<const float4*>(turn + i));
-      *reinterpret_cast<float4*>(sine + i) = __ldg(reinterpret_cast<const float4*>(turn + kHalf + i));
-    }
-  }
-  const int64_t block = op.block_tables[op.row_table[row] + position / op.block_size];
-#pragma unroll
-  for (int h = 0; h < kHeadsOfThread; h++) {
-    const int head = first_head + h;
-    const bool is_q = head < op.heads, is_v = head >= op.heads + op.kv_heads;
-    // All lanes of a warp take part in the norm's sum, whatever their head.
-    const float* norm = is_q ? op.q_norm : op.k_norm;
-    if (op.q_norm || op.k_norm) {
-      HalfPair normed = value[h];
-      norm_halves<kDim>(normed, norm ? norm : op.q_norm ? op.q_norm : op.k_norm, op.norm_eps, at);
-      if (norm && !is_v) value[h] = normed;
-    }
-    if (head >= end) continue;
-    if (op.rope && !is_v) {
-#pragma unroll
-      for (int i = 0; i < Bf16x8::kSize; i++) {
-        const float low = value[h].low[i], high = value[h].high[i];
-        value[h].low[i] = low * cosine[i] - high * sine[i];
-        value[h].high[i] = high * cosine[i] + low * sine[i];
-      }
-    }
-    __nv_bfloat16* to = x + head * kDim;
-    if (!is_q) {
-      const int kv_head = head - op.heads - (is_v ? op.kv_heads : 0);
-      to = (is_v ? op.v : op.k) + at +
-           ((block * op.kv_heads + kv_head) * op.block_size + position % op.block_size) * kDim;
-    }
-    store8(to, Bf16x8::from(value[h].low));
-    store8(to + kHalf, Bf16x8::from(value[h].high));
-  }
-}
-
-template <int kDim>
-void launch_whole(const Store& store, int64_t tokens, cudaStream_t stream) {
-  constexpr int kLanes = kDim / 16;
-  const int groups = (store.heads + 2 * store.kv_heads + kHeadsOfThread - 1) / kHeadsOfThread;
-  const int threads = min((groups * kLanes + kWarp - 1) / kWarp * kWarp, kMaxThreads);
-  const int blocks = (groups * kLanes + threads - 1) / threads;
-  launch(store_whole_kernel<kDim>, dim3(static_cast<unsigned>(tokens), blocks), threads, 0, stream, store);
 }
 
 }  // namespace

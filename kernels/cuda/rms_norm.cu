@@ -18,7 +18,18 @@ struct NormRows {
   float eps;
 };
 
-// kVectors: of eight elements a thread.
+// Eight weights, asked for together.
+struct Weights {
+  float value[Bf16x8::kSize];
+  __device__ void load(const float* at) {
+    const float4 low = __ldg(reinterpret_cast<const float4*>(at)),
+                 high = __ldg(reinterpret_cast<const float4*>(at) + 1);
+    *this = {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
+  }
+};
+
+// kVectors: of eight elements a thread. What the kernel ahead does not write is fetched before that has ended: a single
+// token's norm is as long as its loads wait for each other.
 template <int kVectors, bool kAdd>
 __global__ void __launch_bounds__(kMaxThreads) norm_kernel(NormRows rows) {
   __shared__ float partial[kMaxThreads / kWarp];
@@ -27,6 +38,14 @@ __global__ void __launch_bounds__(kMaxThreads) norm_kernel(NormRows rows) {
   const __nv_bfloat16* x = rows.x + token * rows.x_stride;
   float value[kVectors][Bf16x8::kSize];
   float squares = 0;
+  Weights weights[kVectors];
+#pragma unroll
+  for (int v = 0; v < kVectors; v++) {
+    const int at = v * blockDim.x + threadIdx.x;
+    if (at >= vectors) continue;
+    weights[v].load(rows.weight + at * Bf16x8::kSize);
+    if constexpr (kAdd) prefetch_line(rows.residual + token * rows.residual_stride + at * Bf16x8::kSize);
+  }
 
   wait_for_previous_kernel();
 #pragma unroll
@@ -53,10 +72,8 @@ __global__ void __launch_bounds__(kMaxThreads) norm_kernel(NormRows rows) {
   for (int v = 0; v < kVectors; v++) {
     const int at = v * blockDim.x + threadIdx.x;
     if (at >= vectors) continue;
-    float w[Bf16x8::kSize];
-    load8(rows.weight + at * Bf16x8::kSize, w);
 #pragma unroll
-    for (int i = 0; i < Bf16x8::kSize; i++) value[v][i] *= scale * w[i];
+    for (int i = 0; i < Bf16x8::kSize; i++) value[v][i] *= scale * weights[v].value[i];
     store8(rows.out + token * rows.out_stride + at * Bf16x8::kSize, Bf16x8::from(value[v]));
   }
 }

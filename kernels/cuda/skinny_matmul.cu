@@ -1,7 +1,6 @@
 // A block's one producer warp streams tiles of eight out features, a stage of their k after the other, through a ring
 // in shared memory; the other warps share a stage's k and multiply it by x, which lies in shared memory too. The ring
-// fills, and L2 beyond it, before the kernel ahead has ended: memory is not idle while a single token's norms and
-// attention run, and two blocks of successive kernels fit into one SM.
+// fills before the kernel ahead has ended, as soon as the product before has left the SM.
 #include "kernels/cuda/skinny_matmul.h"
 
 #include <algorithm>
@@ -27,8 +26,10 @@ constexpr int kFewestStages = 4, kMostStages = 12;
 constexpr int64_t kStageBytes = kStageNumbers * 2;
 // Two blocks of one kernel do not fit into an SM, where they would have to share what memory gives to one; but a block
 // does beside one of attention.
-constexpr int64_t kMinSharedBytes = 112 << 10, kWantedSharedBytes = 116 << 10, kMaxSharedBytes = 216 << 10;
-constexpr int64_t kPrefetchBytes = 24 << 20;  // into L2, by all blocks together
+constexpr int64_t kMinSharedBytes = 112 << 10, kMaxSharedBytes = 216 << 10;
+// So much under way in each block keeps memory busy. With half as much again SMs that are near to it would take more
+// than their share, and the others, whose tiles are as many, end late.
+constexpr int64_t kUnderWayBytes = 64 << 10;
 
 int64_t x_bytes(int64_t tokens, int64_t in_features) { return tokens * (in_features + kRowPadding) * 2; }
 
@@ -45,7 +46,6 @@ struct Product {
 
   __device__ int tile_features() const { return gated ? kTileRows / 2 : kTileRows; }
   __device__ int tiles() const { return (out_features + tile_features() - 1) / tile_features(); }
-  __device__ int stages_of_tile() const { return (in_features + kStageK - 1) / kStageK; }
   __device__ int rows_of(int tile) const { return gated ? kTileRows : min(kTileRows, out_features - tile * kTileRows); }
   __device__ const __nv_bfloat16* row(int tile, int i) const {
     const int first = tile * tile_features(), up = gated && i >= kTileRows / 2 ? out_features - kTileRows / 2 : 0;
@@ -67,32 +67,27 @@ struct Ring {
   CopyBarrier *full, *empty;
 };
 
-// What a block reads after `tile`, up to its share of L2.
-__device__ void prefetch_beyond(const Product& op, int tile) {
-  int64_t left = kPrefetchBytes / gridDim.x;
-  for (int next = tile + gridDim.x; next < op.tiles() && left > 0; next += gridDim.x) {
-    const int rows = op.rows_of(next), neighbours = min(rows, op.tile_features());
-    for (int i = 0; i < rows; i += neighbours) prefetch_to_l2(op.row(next, i), neighbours * op.in_features * 2);
-    left -= rows * op.in_features * 2;
-  }
-}
-
+// The weights are not read again before the next step: they shall not drive out of L2 what is.
 [[maybe_unused]] __device__ void produce(const Product& op, const Ring& ring) {
-  const int lane = threadIdx.x % kWarp;
-  const int stages_of_tile = op.stages_of_tile();
+  const uint64_t policy = read_once_policy();
   Turn turn;
-  int filled = 0;
   for (int tile = blockIdx.x; tile < op.tiles(); tile += gridDim.x) {
     const int rows = op.rows_of(tile);
-    for (int s = 0; s < stages_of_tile; s++, filled++) {
-      if (filled == op.stages && lane == 0) prefetch_beyond(op, tile);
+    const __nv_bfloat16 *first = op.row(tile, 0), *second = op.row(tile, kTileRows / 2);
+    for (int k = 0; k < op.in_features; k += kStageK) {
+      const int bytes = min(kStageK, op.in_features - k) * 2;
+      CopyBarrier& full = ring.full[turn.index];
       ring.empty[turn.index].wait(turn.parity ^ 1);
-      const int k = s * kStageK, bytes = min(kStageK, op.in_features - k) * 2;
-      if (lane == 0) ring.full[turn.index].arrive_and_expect(rows * bytes);
-      __syncwarp();
-      if (lane < rows)
-        ring.full[turn.index].copy(ring.numbers + turn.index * kStageNumbers + lane * (kStageK + kRowPadding),
-                                   op.row(tile, lane) + k, bytes);
+      if (elected()) {
+        full.arrive_and_expect(rows * bytes);
+        __nv_bfloat16* to = ring.numbers + turn.index * kStageNumbers;
+#pragma unroll
+        for (int i = 0; i < kTileRows; i++) {
+          const int64_t at = static_cast<int64_t>(i % (kTileRows / 2)) * op.in_features + k;
+          if (i < rows)
+            full.copy(to + i * (kStageK + kRowPadding), (i < kTileRows / 2 ? first : second) + at, bytes, policy);
+        }
+      }
       turn.advance(op.stages);
     }
   }
@@ -127,46 +122,63 @@ __device__ void write_tile(const Product& op, const Sums& sums, int tile) {
   }
 }
 
-__device__ float sum_of(const float (&sums)[kPieces][4], int i) {
-  static_assert(kPieces == 4);
-  return (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
+// All of it at once: a loop of loads would wait for memory several times.
+[[maybe_unused]] __device__ void copy_x(const Product& op, __nv_bfloat16* to, CopyBarrier& x_there) {
+  if (threadIdx.x == 0) {
+    x_there.arrive_and_expect(op.tokens * op.in_features * 2);
+    for (int token = 0; token < op.tokens; token++)
+      x_there.copy(to + token * (op.in_features + kRowPadding), op.x + token * op.x_stride, op.in_features * 2);
+  }
+  x_there.wait(0);
 }
 
-// Lane 4 g + t takes of row and token g the numbers 8 t to 8 t + 7 of every 32. The tensor cores see k in another
-// order, which is the same for both factors.
-[[maybe_unused]] __device__ void consume(const Product& op, const Ring& ring, __nv_bfloat16* x, Sums (&staged)[2]) {
-  for (int token = 0; token < op.tokens; token++)
-    for (int k = threadIdx.x * 8; k < op.in_features; k += kConsumers * 8)
-      store8(x + token * (op.in_features + kRowPadding) + k, load8(op.x + token * op.x_stride + k));
-  wait_for_consumers();
+// The products of 8 rows and 8 tokens as the tensor cores see them. Lane 4 g + t brings of row and token g the numbers
+// 8 t to 8 t + 7 of every 32, as four pairs, and a row's pairs are a whole fragment: the first and the third are its
+// row g, the others row g + 8. The first factor that is right for row g leaves nothing of use in row g + 8, and the
+// other way round; so each has sums of its own.
+struct RowSums {
+  static constexpr int kChains = 2;  // sums of pieces by turns, so that products need not wait for each other
+  float even[kChains][4] = {}, odd[kChains][4] = {};
 
+  __device__ void add(int piece, const uint4& row, const uint4& token) {
+    const uint32_t pairs[4] = {row.x, row.y, row.z, row.w};
+    multiply_add(even[piece % kChains], pairs, token.x, token.z);
+    multiply_add(odd[piece % kChains], pairs, token.y, token.w);
+  }
+  // Of row g and token 2 t + i.
+  __device__ float total(int i) const { return (even[0][i] + odd[0][2 + i]) + (even[1][i] + odd[1][2 + i]); }
+};
+
+[[maybe_unused]] __device__ void consume(const Product& op, const Ring& ring, const __nv_bfloat16* x,
+                                         Sums (&staged)[2]) {
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, row = lane / 4;
   const int lane_k = warp * kWarpK + lane % 4 * 8;
-  const int stages_of_tile = op.stages_of_tile();
   Turn turn;
   int tiles_done = 0;
   for (int tile = blockIdx.x; tile < op.tiles(); tile += gridDim.x, tiles_done++) {
     const bool has_row = row < op.rows_of(tile), has_token = row < op.tokens;
-    float sums[kPieces][4] = {};  // of each piece, so that products need not wait for each other
-    for (int s = 0; s < stages_of_tile; s++) {
-      ring.full[turn.index].wait(turn.parity);
+    RowSums sums;
+    for (int k = 0; k < op.in_features; k += kStageK) {
       const __nv_bfloat16* weights = ring.numbers + turn.index * kStageNumbers + row * (kStageK + kRowPadding) + lane_k;
-      const __nv_bfloat16* tokens = x + row * (op.in_features + kRowPadding) + s * kStageK + lane_k;
-      const int left = op.in_features - s * kStageK - lane_k;
+      const __nv_bfloat16* tokens = x + row * (op.in_features + kRowPadding) + k + lane_k;
+      const int left = op.in_features - k - lane_k;
+      uint4 w[kPieces] = {}, t[kPieces] = {};
 #pragma unroll
-      for (int i = 0; i < kPieces; i++) {
-        uint4 w{}, t{};
-        if (has_row && i * kPieceK < left) w = *reinterpret_cast<const uint4*>(weights + i * kPieceK);
-        if (has_token && i * kPieceK < left) t = *reinterpret_cast<const uint4*>(tokens + i * kPieceK);
-        multiply_add(sums[i], {t.x, 0, t.y, 0}, w.x, w.y);
-        multiply_add(sums[i], {t.z, 0, t.w, 0}, w.z, w.w);
-      }
+      for (int i = 0; i < kPieces; i++)
+        if (has_token && i * kPieceK < left) t[i] = *reinterpret_cast<const uint4*>(tokens + i * kPieceK);
+      ring.full[turn.index].wait(turn.parity);
+#pragma unroll
+      for (int i = 0; i < kPieces; i++)
+        if (has_row && i * kPieceK < left) w[i] = *reinterpret_cast<const uint4*>(weights + i * kPieceK);
       __syncwarp();
       if (lane == 0) ring.empty[turn.index].arrive();
+#pragma unroll
+      for (int i = 0; i < kPieces; i++) sums.add(i, w[i], t[i]);
       turn.advance(op.stages);
     }
     Sums& here = staged[tiles_done % 2];  // by turns: one barrier a tile is enough
-    *reinterpret_cast<float2*>(&here[warp][row][lane % 4 * 2]) = {sum_of(sums, 0), sum_of(sums, 1)};
+#pragma unroll
+    for (int i = 0; i < 2; i++) here[warp][lane % 4 * 2 + i][row] = sums.total(i);
     wait_for_consumers();
     write_tile(op, here, tile);
   }
@@ -176,16 +188,20 @@ __global__ void __launch_bounds__(kThreads) skinny_kernel(const __grid_constant_
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) __nv_bfloat16 shared[];
   __shared__ Sums staged[2];
-  __shared__ CopyBarrier full[kMostStages], empty[kMostStages];
-  if (threadIdx.x == 0)
+  __shared__ CopyBarrier full[kMostStages], empty[kMostStages], x_there;
+  if (threadIdx.x == 0) {
     for (int i = 0; i < op.stages; i++) full[i].init(1), empty[i].init(kWarps);
+    x_there.init(1);
+  }
   __syncthreads();
   const Ring ring{shared, full, empty};
-  if (threadIdx.x >= kConsumers) {
+  if (__shfl_sync(0xFFFFFFFF, threadIdx.x / kWarp, 0) == kWarps) {
     produce(op, ring);
   } else {
+    __nv_bfloat16* const x = shared + op.stages * kStageNumbers;
     wait_for_previous_kernel();
-    consume(op, ring, shared + op.stages * kStageNumbers, staged);
+    copy_x(op, x, x_there);
+    consume(op, ring, x, staged);
   }
 #endif
 }
@@ -193,7 +209,7 @@ __global__ void __launch_bounds__(kThreads) skinny_kernel(const __grid_constant_
 bool aligned(const Tensor& x) { return x.stride % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0; }
 
 Product product_of(const Tensor& out, const Tensor& x, const Weight& weight, const float* bias) {
-  const int64_t wanted = (kWantedSharedBytes - x_bytes(x.rows, weight.in_features)) / kStageBytes;
+  const int64_t wanted = kUnderWayBytes / (kTileRows * 2 * std::min<int64_t>(weight.in_features, kStageK));
   return {.weight = weight.storage.as<__nv_bfloat16>(),
           .x = static_cast<const __nv_bfloat16*>(x.data),
           .out = out.data,
@@ -221,8 +237,9 @@ void run(const Product& product, cudaStream_t stream) {
 }  // namespace
 
 bool is_skinny(const Matmul& op) {
-  return compute_capability() >= 90 && op.x.rows > 0 && op.x.rows <= kMaxTokens && op.weight.in_features % 8 == 0 &&
-         aligned(op.x) && x_bytes(op.x.rows, op.weight.in_features) + kFewestStages * kStageBytes <= kMaxSharedBytes;
+  return compute_capability() >= 90 && attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) >= kMaxSharedBytes &&
+         op.x.rows > 0 && op.x.rows <= kMaxTokens && op.weight.in_features % 8 == 0 && aligned(op.x) &&
+         x_bytes(op.x.rows, op.weight.in_features) + kFewestStages * kStageBytes <= kMaxSharedBytes;
 }
 
 void skinny_matmul(const Matmul& op, cudaStream_t stream) {

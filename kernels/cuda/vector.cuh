@@ -77,6 +77,11 @@ __device__ inline float block_sum(float x, float* partial) {
   return total;
 }
 
+// Into L2, the line that holds `at`.
+__device__ inline void prefetch_line(const void* at) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(at)));
+}
+
 // Programmatic dependent launch: nothing that the kernels before wrote may be read before this.
 __device__ inline void wait_for_memory() {
 #if __CUDA_ARCH__ >= 900

@@ -115,6 +115,17 @@ TEST_CASE("a backend's matmul is the sum in double, whatever the rows, the bias 
       }
 }
 
+TEST_CASE("a backend's matmul of few rows and more out features than a GPU takes at once") {
+  auto backend = test_backend();
+  for (int64_t rows : {1, 5, 8}) {
+    INFO(rows << " rows");
+    Product product(*backend, rows, 2403, 2056, backend->activation_dtype());
+    std::vector<float> before = rounded(*backend, normal_values(rows * product.out_stride, 5));
+    auto got = product.run(*backend, true, true, before);
+    REQUIRE(product.check(got, true, true, before) == "");
+  }
+}
+
 TEST_CASE("a backend's matmul, small", "[sanitize]") {
   auto backend = test_backend();
   for (int64_t rows : {1, 3, 8, 9, 17}) {
