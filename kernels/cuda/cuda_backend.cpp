@@ -66,9 +66,9 @@ int select_device(const BackendOptions& options) {
 
 }  // namespace
 
-bool has_gpu() {
+int num_gpus() {
   int devices = 0;
-  return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
+  return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
 }
 
 // Whatever fails here fails again, and is reported, when the backend is made.
@@ -78,7 +78,7 @@ void warm_up(int index) {
     cudaGetLastError();
   }).detach();
   std::thread([] {
-    if (!has_gpu()) return;  // a run on the CPU does not pay for the library
+    if (num_gpus() == 0) return;  // a run on the CPU does not pay for the library
     try {
       cublaslt();
     } catch (const Error&) {
