@@ -12,7 +12,7 @@
 #include "app/flags.h"
 #include "app/report.h"
 #include "app/text_side.h"
-#include "engine/engine.h"
+#include "engine/fleet.h"
 
 namespace penstock {
 
@@ -52,15 +52,15 @@ std::vector<SequenceInput> make_workload(const Options& options, int64_t vocab) 
   return workload;
 }
 
-void run_workload(Engine& engine, std::vector<SequenceInput> workload, RunStats& stats) {
+void run_workload(Fleet& fleet, std::vector<SequenceInput> workload, RunStats& stats) {
   const auto count = static_cast<int64_t>(workload.size());
   stats.lines = count;
   for (SequenceInput& input : workload) {
     stats.prompt_tokens += static_cast<int64_t>(input.prompt.size());
-    engine.add(std::move(input));
+    fleet.add(std::move(input));
   }
   while (stats.handled() < count) {
-    for (const SequenceOutput& output : engine.take_finished(std::chrono::milliseconds(1000))) {
+    for (const SequenceOutput& output : fleet.take_finished(std::chrono::milliseconds(1000))) {
       if (output.reason == FinishReason::error) throw Error(ExitCode::usage, "a request cannot run: " + output.error);
       stats.add(output);
       stats.completion_tokens += static_cast<int64_t>(output.tokens.size());
@@ -101,17 +101,17 @@ ExitCode run(const Options& options) {
   if (config.random_weights) std::fprintf(stderr, "penstock: no weight files, so the weights are random\n");
 
   StageTimes times;
-  Engine engine(folder, model, config, times, draft);
+  Fleet fleet(folder, model, config, times, draft);
   const double loaded = monotonic_seconds();
-  std::fputs(format_memory_plan(engine.memory_plan()).c_str(), stderr);
+  std::fputs(format_memory_plan(fleet.memory_plan()).c_str(), stderr);
   RunStats stats;
   const int64_t vocab = draft ? std::min(model.vocab, draft->model.vocab) : model.vocab;
-  run_workload(engine, make_workload(options, vocab), stats);
+  run_workload(fleet, make_workload(options, vocab), stats);
   const double end = monotonic_seconds();
   const bool measures = options.reports.wanted() || config.profile_ops;
-  const ReportInput input{"bench",     options.model, stats,   times,
-                          model,       config,        &engine, loaded - start,
-                          end - start, end - loaded,  0,       measures ? measure_after_run(&engine) : AfterRun{}};
+  const ReportInput input{"bench",     options.model,  stats,  times,
+                          model,       fleet.config(), &fleet, loaded - start,
+                          end - start, end - loaded,   0,      measures ? measure_after_run(&fleet) : AfterRun{}};
   std::fputs(format_summary(input).c_str(), stdout);
   write_reports(input, options.reports);
   return ExitCode::ok;

@@ -26,7 +26,10 @@ class GpuOpBench {
   GpuOpBench(const ModelConfig& model, const EngineConfig& config)
       : model_(model),
         config_(config),
-        backend_(make_backend({.device = config.device, .dtype = config.dtype, .kernels = config.kernels})),
+        backend_(make_backend({.device = config.device,
+                               .index = config.device_of(0, 0),
+                               .dtype = config.dtype,
+                               .kernels = config.kernels})),
         shard_(model, 0, 1),
         tile_(random_tile()),
         roof_(backend_->measure_roofline()) {}

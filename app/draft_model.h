@@ -3,7 +3,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/engine.h"
+#include "engine/fleet.h"
 #include "engine/model/model_folder.h"
 
 namespace penstock {

@@ -12,7 +12,7 @@ namespace penstock {
 struct EngineLoader::State {
   std::mutex mutex;
   bool done = false, abandoned = false;
-  std::unique_ptr<Engine> engine;
+  std::unique_ptr<Fleet> fleet;
   std::exception_ptr failure;
   double load_seconds = 0;
   std::thread thread;
@@ -27,17 +27,17 @@ EngineLoader::EngineLoader(const ModelFolder& folder, const ModelConfig& model, 
       std::thread([state = state_, folder, model, config, times = std::move(times), draft, notify = std::move(notify)] {
         block_stop_signals();
         const double start = monotonic_seconds();
-        std::unique_ptr<Engine> engine;
+        std::unique_ptr<Fleet> fleet;
         std::exception_ptr failure;
         try {
-          engine = std::make_unique<Engine>(folder, model, config, *times, draft);
-          engine->on_finished(notify);
+          fleet = std::make_unique<Fleet>(folder, model, config, *times, draft);
+          fleet->on_finished(notify);
         } catch (...) {
           failure = std::current_exception();
         }
         const std::lock_guard lock(state->mutex);
         if (state->abandoned) return;
-        state->engine = std::move(engine);
+        state->fleet = std::move(fleet);
         state->failure = failure;
         state->load_seconds = monotonic_seconds() - start;
         state->done = true;
@@ -54,13 +54,18 @@ EngineLoader::~EngineLoader() {
   }
   lock.unlock();
   state_->thread.join();
-  state_->engine.reset();
+  state_->fleet.reset();
 }
 
-Engine* EngineLoader::get() {
+Fleet* EngineLoader::get() {
   const std::lock_guard lock(state_->mutex);
   if (state_->failure) std::rethrow_exception(state_->failure);
-  return state_->engine.get();
+  return state_->fleet.get();
+}
+
+bool EngineLoader::failed() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->fleet && state_->fleet->failed();
 }
 
 double EngineLoader::load_seconds() const {

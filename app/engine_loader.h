@@ -1,26 +1,27 @@
-// An engine that is loaded on a thread of its own while the first lines are read and tokenised.
+// The fleet is loaded on a thread of its own while the first lines are read and tokenised.
 #pragma once
 #include <memory>
 #include <optional>
 
-#include "engine/engine.h"
+#include "engine/fleet.h"
 
 namespace penstock {
 
 class EngineLoader {
  public:
-  // Starts to load. `notify` is called (on any thread) once the engine is there or has failed, and then whenever
+  // Starts to load. `notify` is called (on any thread) once the fleet is there or has failed, and then whenever
   // sequences have finished; it must stay callable as long as the process lives.
   EngineLoader(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config,
                std::shared_ptr<StageTimes> times, const std::optional<DraftFolder>& draft,
                std::function<void()> notify);
-  // Stops a loaded engine at its next step. One that is still loading is left behind: nobody waits for gigabytes that
-  // are no longer wanted, and the process ends with _exit().
+  // Stops loaded engines at their next step. A fleet that is still loading is left behind: nobody waits for gigabytes
+  // that are no longer wanted, and the process ends with _exit().
   ~EngineLoader();
   EngineLoader(const EngineLoader&) = delete;
 
   // Null while it loads. Rethrows why loading failed.
-  Engine* get();
+  Fleet* get();
+  bool failed() const;          // of a loaded one, a replica
   double load_seconds() const;  // 0 while it loads
 
  private:

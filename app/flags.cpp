@@ -14,8 +14,6 @@ namespace penstock {
 
 namespace {
 
-constexpr int32_t kGpuBatch = 1024, kGpuStepTokens = 8192;
-
 std::string number(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.10g", value);
@@ -116,40 +114,6 @@ void add_flags(CLI::App& command, ModelFlags& flags) {
                    "special tokens' text in a request is plain text");
 }
 
-void EngineFlags::warm_up() const {
-  if (device.value_or(DeviceKind::cuda) == DeviceKind::cuda)
-    for (int rank = 0; rank < config.tensor_parallel; ++rank) warm_up_gpu(rank);
-}
-
-namespace {
-
-Speculation resolved_speculation(const EngineFlags& flags) {
-  const Speculation speculation = flags.speculation.value_or(Speculation::off);
-  const bool may_draft = speculation == Speculation::draft || speculation == Speculation::automatic;
-  if (!flags.draft_model.empty() && !may_draft)
-    throw Error(ExitCode::usage, "--draft-model: only --speculate draft and auto use one");
-  if (flags.draft_model.empty() && speculation == Speculation::draft)
-    throw Error(ExitCode::usage, "--speculate draft: needs the folder of a --draft-model");
-  return speculation;
-}
-
-}  // namespace
-
-EngineConfig EngineFlags::resolved() const {
-  EngineConfig resolved = config;
-  resolved.device = device.value_or(has_gpu() ? DeviceKind::cuda : DeviceKind::cpu);
-  const bool on_gpu = resolved.device == DeviceKind::cuda;
-  resolved.dtype = dtype.value_or(on_gpu ? DType::bf16 : DType::f32);
-  resolved.max_batch = max_batch.value_or(on_gpu ? kGpuBatch : config.max_batch);
-  resolved.max_step_tokens = max_step_tokens.value_or(on_gpu ? kGpuStepTokens : config.max_step_tokens);
-  resolved.speculation = resolved_speculation(*this);
-  resolved.fit_batch = on_gpu && !max_batch;
-  resolved.fit_step_tokens = on_gpu && !max_step_tokens;
-  if (on_gpu && resolved.deterministic)
-    throw Error(ExitCode::usage, "--deterministic: a GPU's answers depend on the batch so far; use --device cpu");
-  return resolved;
-}
-
 void add_flags(CLI::App& command, EngineFlags& flags) {
   EngineConfig& config = flags.config;
   config.threads = usable_cpus();
@@ -163,7 +127,14 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
     command.add_option(name, target, help)->capture_default_str()->check(between(low, high))->type_name("N");
   };
   add("--threads", config.threads, 1, 4096, "CPU threads of all ranks together");
-  add("--tensor-parallel", config.tensor_parallel, 1, 64, "ranks that share each layer");
+  add_auto(command, "--tensor-parallel", flags.tensor_parallel, 1, 64,
+           "ranks that share each layer; auto: 1 on the CPU, on CUDA as few as the model fits");
+  add_auto(command, "--replicas", flags.replicas, 1, 64,
+           "copies of the model that answer side by side; auto: 1 on the CPU, on CUDA as many as there are GPUs for");
+  command.add_option("--devices", flags.devices, "GPUs to use, from 0, replica by replica; else all: 0,1,2,3")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N,N…");
   command.add_flag("--allow-slow-tensor-parallel", config.allow_slow_tensor_parallel,
                    "across GPUs that are not connected by NVLink, too");
   add_auto(command, "--max-batch", flags.max_batch, 1, 65536,

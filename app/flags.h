@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "app/request.h"
 #include "engine/engine_config.h"
@@ -35,9 +36,11 @@ struct EngineFlags {
   std::optional<int32_t> max_batch, max_step_tokens;  // absent: what suits the device
   std::optional<Speculation> speculation;             // absent: off
   std::string draft_model;                            // a folder; empty: none
-  // Starts a GPU that may be used, while other things are done. Once, and early.
+  std::optional<int32_t> tensor_parallel, replicas;   // absent: as engine/step/layout.h says
+  std::vector<int> devices;                           // GPUs; empty: all
+  // Starts the GPUs that may be used, while other things are done. Once, and early.
   void warm_up() const;
-  // Errors: Error(usage) for flags that do not go together.
+  // Errors: Error(usage) where flags do not fit each other or the device.
   EngineConfig resolved() const;
 };
 

@@ -11,6 +11,7 @@
 #include "app/text_side.h"
 #include "engine/model/safetensors_file.h"
 #include "engine/model/weights.h"
+#include "engine/step/layout.h"
 #include "engine/step/memory_plan.h"
 
 namespace penstock {
@@ -71,7 +72,7 @@ void print_model(ModelConfig& model, const std::string& folder) {
 }
 
 ExitCode run(const Options& options) {
-  const EngineConfig config = options.engine.resolved();
+  EngineConfig config = options.engine.resolved();
   const ModelFolder folder = read_model_folder(options.model, ModelFiles::shape);
   ModelConfig model = parse_model_config(folder.config, folder.generation_config, folder.path);
   resolve_max_context(config, model);
@@ -81,15 +82,25 @@ ExitCode run(const Options& options) {
     std::printf("drafts by ");
     print_model(draft->model, draft->path);
   }
+  const Layout layout = choose_layout(model, config, draft ? &draft->model : nullptr);
+  config = with_layout(config, layout);
   const ShardPlan shard(model, 0, config.tensor_parallel);
-  const auto backend =
-      make_backend({.device = config.device, .dtype = config.dtype, .threads = 1, .kernels = config.kernels});
+  const auto backend = make_backend({.device = config.device,
+                                     .index = config.device_of(0, 0),
+                                     .dtype = config.dtype,
+                                     .threads = 1,
+                                     .kernels = config.kernels});
   std::optional<ShardPlan> draft_shard;
   std::optional<ModelShare> draft_share;
   if (draft)
     draft_share.emplace(draft->model, draft_shard.emplace(draft_shard_plan(draft->model, 0, config.tensor_parallel)));
   const MemoryPlan plan = plan_memory(model, config, shard, *backend, draft_share);
-  std::printf("memory of %s on %s, %s\n%s", config.tensor_parallel == 1 ? "the run" : "each rank",
+  if (config.num_ranks() > 1) {
+    std::printf("replicas of %d rank%s: %d", config.tensor_parallel, config.tensor_parallel == 1 ? "" : "s",
+                config.replicas);
+    std::printf(layout.why.empty() ? "\n" : " (%s)\n", layout.why.c_str());
+  }
+  std::printf("memory of %s on %s, %s\n%s", config.num_ranks() == 1 ? "the run" : "each rank",
               config.device == DeviceKind::cuda ? "CUDA" : "the CPU", dtype_name(config.dtype),
               format_memory_plan(plan).c_str());
   return ExitCode::ok;

@@ -4,8 +4,10 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <numeric>
 
 #include "app/process_start.h"
+#include "app/report_replicas.h"
 #include "app/report_speculation.h"
 #include "app/report_work.h"
 
@@ -107,8 +109,8 @@ OrderedJson memory(const MemoryPlan& plan, int64_t peak) {
 }
 
 WorkInput work_input(const ReportInput& input, const EngineStats& stats) {
-  WorkInput work{stats, input.times, input.after.roofline, input.run_seconds};
-  if (work.roofline) work.roofline = roofline_for(*work.roofline, input.engine->memory_plan().weight_bytes);
+  WorkInput work{stats, input.times, input.after.roofline, input.run_seconds, input.engine_config.replicas};
+  if (work.roofline) work.roofline = roofline_for(*work.roofline, input.fleet->memory_plan().weight_bytes);
   return work;
 }
 
@@ -124,8 +126,8 @@ void add_work(OrderedJson& report, const WorkInput& work, const ReportInput& inp
 }
 
 void add_engine(OrderedJson& report, const ReportInput& input) {
-  const EngineStats stats = input.engine->stats();
-  const MemoryPlan& plan = input.engine->memory_plan();
+  const EngineStats stats = input.fleet->stats();
+  const MemoryPlan& plan = input.fleet->memory_plan();
   report["tokens"]["prefill_computed"] = stats.prefill_tokens;
   report["tokens"]["decode_computed"] = stats.decode_tokens;
   // Of the steps that hold any prefill, and of those that only decode; sampling included.
@@ -145,8 +147,9 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
   const bool speculates = input.engine_config.speculation != Speculation::off;
   report["time_series"] = time_series(stats.series, speculates);
   report["buckets"] = buckets(stats);
+  const std::vector<int64_t> blocks = input.fleet->replica_blocks();
   report["kv"] = {{"block_size", plan.block_size},
-                  {"blocks", plan.kv_blocks},
+                  {"blocks", std::accumulate(blocks.begin(), blocks.end(), int64_t{0})},
                   {"peak_used_blocks", stats.scheduler.peak_used_blocks},
                   {"prompt_tokens", stats.scheduler.prompt_tokens},
                   {"prefix_hit_tokens", stats.scheduler.cached_tokens},
@@ -155,16 +158,17 @@ void add_engine(OrderedJson& report, const ReportInput& input) {
                   {"block_copies", stats.scheduler.block_copies}};
   if (speculates) report["speculation"] = report_speculation(stats.scheduler.speculation);
   report["memory"] = memory(plan, input.after.peak_host_bytes);
+  if (input.engine_config.replicas > 1) report["replicas"] = report_replicas(*input.fleet);
   add_work(report, work_input(input, stats), input);
 }
 
 }  // namespace
 
-AfterRun measure_after_run(Engine* engine) {
+AfterRun measure_after_run(Fleet* fleet) {
   AfterRun after{peak_host_bytes(), {}};
-  if (!engine) return after;
+  if (!fleet) return after;
   try {
-    after.roofline = engine->measure_roofline();
+    after.roofline = fleet->measure_roofline();
   } catch (const Error& error) {
     std::fprintf(stderr, "penstock: the report has no roofline: %s\n", error.what());
   }
@@ -181,7 +185,10 @@ OrderedJson make_report(const ReportInput& input) {
   report["device"] = {{"kind", input.engine_config.device == DeviceKind::cuda ? "cuda" : "cpu"},
                       {"dtype", dtype_name(input.engine_config.dtype)},
                       {"tensor_parallel", input.engine_config.tensor_parallel},
+                      {"replicas", input.engine_config.replicas},
                       {"threads", input.engine_config.threads}};
+  if (input.engine_config.device == DeviceKind::cuda) report["device"]["devices"] = input.engine_config.devices;
+  if (input.fleet && !input.fleet->layout().why.empty()) report["device"]["layout"] = input.fleet->layout().why;
   report["exit_code"] = input.exit_code;
   report["seconds"] = {{"wall", input.wall_seconds}, {"load", input.load_seconds}, {"run", input.run_seconds}};
   if (stats.first_record_seconds > 0) report["seconds"]["first_record"] = stats.first_record_seconds;
@@ -198,7 +205,7 @@ OrderedJson make_report(const ReportInput& input) {
                                {"first_token", latency(stats.first_token)},
                                {"per_output_token", latency(stats.per_output_token)}};
   report["stages"] = stages(input.times);
-  if (input.engine) add_engine(report, input);
+  if (input.fleet) add_engine(report, input);
   return report;
 }
 
@@ -210,8 +217,10 @@ std::string format_summary(const ReportInput& input) {
                 static_cast<long long>(stats.answered), static_cast<long long>(stats.errors),
                 static_cast<long long>(stats.already_answered), input.wall_seconds, input.load_seconds);
   std::string text = line;
-  if (!input.engine || stats.answered == 0) return text;
-  const EngineStats engine = input.engine->stats();
+  if (!input.fleet) return text;
+  text += format_layout(*input.fleet);
+  if (stats.answered == 0) return text;
+  const EngineStats engine = input.fleet->stats();
   std::snprintf(
       line, sizeof line,
       "penstock: %lld prompt and %lld completion tokens; prefill %.0f, decode %.0f, whole run %.0f new tokens/s\n",

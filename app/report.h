@@ -5,7 +5,7 @@
 
 #include "app/flags.h"
 #include "app/run_stats.h"
-#include "engine/engine.h"
+#include "engine/fleet.h"
 #include "engine/json.h"
 
 namespace penstock {
@@ -15,16 +15,16 @@ struct AfterRun {
   int64_t peak_host_bytes = 0;
   std::optional<Roofline> roofline;
 };
-// A roofline that could not be measured is a line on standard error. `engine` (may be null) must have ended its work.
-AfterRun measure_after_run(Engine* engine);
+// A roofline that could not be measured is a line on standard error. `fleet` (may be null) must have ended its work.
+AfterRun measure_after_run(Fleet* fleet);
 
 struct ReportInput {
   std::string command, model;  // "run", the folder
   const RunStats& stats;
   const StageTimes& times;
   const ModelConfig& config;
-  const EngineConfig& engine_config;
-  const Engine* engine = nullptr;  // null when nothing needed it
+  const EngineConfig& engine_config;  // with the fleet's layout, where there is one
+  const Fleet* fleet = nullptr;       // null when nothing needed it
   double load_seconds = 0;
   double wall_seconds = 0;  // of the whole run
   double run_seconds = 0;   // of it, with a loaded engine

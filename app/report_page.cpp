@@ -28,10 +28,12 @@ std::string status(const OrderedJson& report) {
 
 std::string header(const OrderedJson& report) {
   const double ranks = report_number(report, "/device/tensor_parallel");
+  const double replicas = report_number(report, "/device/replicas");
   std::string facts = word(report, "/architecture") + " · " + word(report, "/device/kind") + " · " +
                       word(report, "/device/dtype") + " · " +
                       plural(report_number(report, "/device/threads"), "thread");
-  if (ranks > 1) facts += " · " + plural(ranks, "rank");
+  if (replicas > 1) facts += " · " + plural(replicas, "replica");
+  if (ranks > 1) facts += " · " + plural(ranks, "rank") + (replicas > 1 ? " each" : "");
   return "<header>\n<p class=\"brand\"><b>Penstock</b> " + word(report, "/command") + " report</p>\n<h1><bdi>" +
          word(report, "/model") + "</bdi></h1>\n<p class=\"facts\">" + facts + "</p>\n" + status(report) +
          "</header>\n";

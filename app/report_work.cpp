@@ -140,7 +140,7 @@ OrderedJson report_work(const WorkInput& input) {
                       {"decode", to_json(decode, roof)},
                       {"sample", to_json(sample, roof)},
                       {"total", to_json(total, roof)}};
-  if (roof) work["total"]["run_share"] = ratio(total.least, input.run_seconds);
+  if (roof) work["total"]["run_share"] = ratio(total.least, input.run_seconds * input.replicas);
   return work;
 }
 

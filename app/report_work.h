@@ -3,7 +3,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/engine.h"
+#include "engine/fleet.h"
 #include "engine/json.h"
 
 namespace penstock {
@@ -13,6 +13,7 @@ struct WorkInput {
   const StageTimes& times;
   std::optional<Roofline> roofline;  // with weights where they are (roofline_for); absent: not measured
   double run_seconds = 0;
+  int32_t replicas = 1;  // whose work and seconds these are, summed
 };
 
 // {"prefill", "decode", "sample", "total"}: FLOPs and bytes, in all and a second, and shares of the roofline. A

@@ -63,6 +63,7 @@ class Run {
       return answer(side, outputs);
     } catch (...) {
       keep_what_is_written(outputs);
+      if (loader_->failed()) leave_failed_fleet(std::current_exception());
       throw;
     }
   }
@@ -129,8 +130,33 @@ class Run {
   ExitCode leave(RunEnd end) {
     const ExitCode code = finish(ExitCode::stopped_early);
     if (end == RunEnd::stopped) return code;
+    leave_at_once(code);  // sequences are still running: waiting for a step may be what was refused
+  }
+
+  // A rank may never return, so nobody waits for any. What failed under the run may go well another time, as long as
+  // each time gets somewhere.
+  [[noreturn]] void leave_failed_fleet(std::exception_ptr failure) const {
+    ExitCode code = ExitCode::internal;
+    std::string message, goes_on;
+    try {
+      std::rethrow_exception(failure);
+    } catch (const DeviceFault& fault) {
+      code = fault.code() == ExitCode::internal && stats_.written > 0 ? ExitCode::stopped_early : fault.code();
+      message = fault.what();
+    } catch (const Error& error) {
+      code = error.code();
+      message = error.what();
+    } catch (const std::exception& error) {
+      message = error.what();
+    }
+    if (code == ExitCode::stopped_early) goes_on = "; what was finished is kept, and the same command continues";
+    std::fprintf(stderr, "penstock: %s%s\n", message.c_str(), goes_on.c_str());
+    leave_at_once(code);
+  }
+
+  [[noreturn]] static void leave_at_once(ExitCode code) {
     std::fflush(nullptr);
-    ::_exit(static_cast<int>(code));  // sequences are still running: waiting for a step may be what was refused
+    ::_exit(static_cast<int>(code));
   }
 
   bool out_of_time() const {
@@ -148,26 +174,26 @@ class Run {
   }
 
   // A run that was told to stop measures nothing: its sequences may still run, and its time is short.
-  AfterRun after_run(Engine* engine, ExitCode code) const {
+  AfterRun after_run(Fleet* fleet, ExitCode code) const {
     const bool wanted = options_.report.files.wanted() || engine_config_.profile_ops;
-    return wanted ? measure_after_run(code == ExitCode::stopped_early ? nullptr : engine) : AfterRun{};
+    return wanted ? measure_after_run(code == ExitCode::stopped_early ? nullptr : fleet) : AfterRun{};
   }
 
   ExitCode finish(ExitCode code) {
-    Engine* engine = loader_ ? loader_->get() : nullptr;
+    Fleet* fleet = loader_ ? loader_->get() : nullptr;
     const double load = loader_ ? loader_->load_seconds() : 0, wall = monotonic_seconds() - start_;
     const ReportInput input{"run",
                             options_.model.model,
                             stats_,
                             *times_,
                             config_,
-                            engine_config_,
-                            engine,
+                            fleet ? fleet->config() : engine_config_,
+                            fleet,
                             load,
                             wall,
                             wall - load,
                             static_cast<int>(code),
-                            after_run(engine, code)};
+                            after_run(fleet, code)};
     std::fputs(format_summary(input).c_str(), stderr);
     write_reports(input, options_.report.files);
     return code;

@@ -17,33 +17,7 @@ uint64_t make_tag(uint64_t key, size_t index) { return key << kIndexBits | index
 // Few enough that answers do not queue behind prompts, enough that the workers never wait.
 constexpr int64_t kMaxPreparing = 64;
 
-// What the engine will say of one sequence where alternatives are wanted, which outweighs its ids by far.
-size_t alternatives_bytes(const SequenceInput& sequence) {
-  const size_t scored = sequence.score_from >= 1 ? sequence.prompt.size() - sequence.score_from : 0;
-  const size_t tokens = scored + static_cast<size_t>(std::max(0, sequence.stop.max_tokens));
-  const int32_t wanted = sequence.sampling.top_logprobs;
-  return wanted == 0 ? 0 : tokens * (sizeof(std::vector<TopLogprob>) + wanted * sizeof(TopLogprob));
-}
-
-// Of its token ids, and of what comes with them.
-int64_t bytes_of(const PreparedRequest& prepared) {
-  size_t bytes = prepared.prompt_text.size();
-  for (const auto& prompt : prepared.prompts) bytes += prompt.size() * sizeof(int32_t);
-  for (const auto& sequence : prepared.sequences) {
-    const size_t own =
-        sequence.prompt.size() * sizeof(int32_t) + sequence.sampling.logit_bias.size() * sizeof(LogitEdit);
-    bytes += sizeof(SequenceInput) + 2 * own + alternatives_bytes(sequence);  // the engine's copy as well
-  }
-  return static_cast<int64_t>(bytes);
-}
-
 }  // namespace
-
-RunLimits run_limits(const EngineConfig& config) {
-  RunLimits limits;
-  limits.requests = limits.sequences = 1024 + 4 * int64_t{config.max_batch};
-  return limits;
-}
 
 RunLoop::RunLoop(const RunParts& parts, const RunLimits& limits, Items& items)
     : parts_(parts), limits_(limits), items_(items) {}
@@ -52,12 +26,12 @@ RunEnd RunLoop::run() {
   while (true) {
     stop_when_asked();
     collect_prepared();
-    Engine* engine = parts_.engine.get();
-    if (engine) collect_sequences(*engine);
+    Fleet* fleet = parts_.engine.get();
+    if (fleet) collect_sequences(*fleet);
     collect_records();
     take_lines();
     start_preparing();
-    if (engine) admit(*engine);
+    if (fleet) admit(*fleet);
     if (nothing_left()) return dropped_ == 0 && input_done_ ? RunEnd::answered : RunEnd::stopped;
     const bool out_of_time = stop_deadline_ > 0 && monotonic_seconds() >= stop_deadline_;
     if (out_of_time || parts_.signals.count() > 1) return RunEnd::cut_short;
@@ -127,7 +101,7 @@ void RunLoop::collect_prepared() {
     item.missing = item.prepared->sequences.size();
     item.outputs.resize(item.missing);
     if (item.missing == 0)
-      parts_.workers.complete(done.key, *item.prepared, item.outputs);
+      complete(done.key);
     else if (stop_deadline_ > 0)
       drop(done.key);
     else
@@ -135,7 +109,7 @@ void RunLoop::collect_prepared() {
   }
 }
 
-void RunLoop::admit(Engine& engine) {
+void RunLoop::admit(Fleet& fleet) {
   while (!to_admit_.empty()) {
     const uint64_t key = to_admit_.front();
     const Item& item = items_.at(key);
@@ -143,18 +117,25 @@ void RunLoop::admit(Engine& engine) {
     if (sequences_ > 0 && sequences_ + count > limits_.sequences) return;
     to_admit_.pop_front();
     sequences_ += count;
-    for (size_t index = 0; index < item.prepared->sequences.size(); ++index) {
-      SequenceInput input = item.prepared->sequences[index];
-      input.tag = make_tag(key, index);
-      if (input.choice == 0) ++next_request_;  // the choices of one prompt share a number
-      input.request = next_request_;
-      engine.add(std::move(input));
+    std::vector<SequenceInput> inputs = item.prepared->sequences;
+    for (size_t index = 0; index < inputs.size(); ++index) {
+      inputs[index].tag = make_tag(key, index);
+      if (inputs[index].choice == 0) ++next_request_;  // the choices of one prompt share a number
+      inputs[index].request = next_request_;
     }
+    fleet.add(std::move(inputs));
   }
 }
 
-void RunLoop::collect_sequences(Engine& engine) {
-  for (SequenceOutput& output : engine.take_finished(std::chrono::milliseconds(0))) {
+void RunLoop::collect_sequences(Fleet& fleet) {
+  std::vector<SequenceOutput> ended;
+  try {
+    ended = fleet.take_finished(std::chrono::milliseconds(0));
+  } catch (...) {
+    await_records();
+    throw;
+  }
+  for (SequenceOutput& output : ended) {
     --sequences_;
     const uint64_t key = output.tag >> kIndexBits;
     Item& item = items_.at(key);
@@ -169,15 +150,32 @@ void RunLoop::collect_sequences(Engine& engine) {
     if (item.dropped)
       drop(key);
     else
-      parts_.workers.complete(key, *item.prepared, item.outputs);
+      complete(key);
   }
+}
+
+void RunLoop::complete(uint64_t key) {
+  const Item& item = items_.at(key);
+  parts_.workers.complete(key, *item.prepared, item.outputs);
+  ++completing_;
 }
 
 void RunLoop::collect_records() {
   for (RecordItem& done : parts_.workers.take_records()) {
+    --completing_;
     parts_.stats.prompt_tokens += done.record.prompt_tokens;
     parts_.stats.completion_tokens += done.record.completion_tokens;
     finish(done.key, std::move(done.record.text), done.record.error_code);
+  }
+}
+
+// Those of sequences that have all ended, when nothing else will come.
+void RunLoop::await_records() {
+  for (const double end = monotonic_seconds() + 5; completing_ > 0 && monotonic_seconds() < end;) {
+    pollfd wait{parts_.wake.descriptor(), POLLIN, 0};
+    ::poll(&wait, 1, 100);
+    parts_.wake.drain();
+    collect_records();
   }
 }
 
@@ -186,6 +184,7 @@ void RunLoop::finish(uint64_t key, std::string record, const std::optional<std::
   ++(error_code ? parts_.stats.errors : parts_.stats.answered);
   if (error_code) ++parts_.stats.error_codes[*error_code];
   parts_.writer.write(key, std::move(record), error_code.has_value());
+  parts_.stats.written = parts_.writer.written();
   if (parts_.stats.first_record_seconds == 0)
     parts_.stats.first_record_seconds = monotonic_seconds() - parts_.process_start;
   erase(key);
@@ -222,9 +221,8 @@ bool RunLoop::deadline_is_near(double now) {
     deadline_check_ = std::numeric_limits<double>::infinity();
     return false;
   }
-  const Engine* engine = parts_.engine.get();
-  const double wanted =
-      Deadline::seconds_wanted(durations_, engine ? engine->running_seconds() : std::vector<double>());
+  const Fleet* fleet = parts_.engine.get();
+  const double wanted = Deadline::seconds_wanted(durations_, fleet ? fleet->running_seconds() : std::vector<double>());
   const double spare = parts_.deadline.last_answer() - now - wanted;
   deadline_check_ = now + std::max(spare / 2.5, 0.001);
   return spare <= 0;
@@ -240,7 +238,7 @@ void RunLoop::stop(double last_answer) {
   to_prepare_.clear();
   for (const uint64_t key : to_admit_) drop(key);
   to_admit_.clear();
-  if (Engine* engine = parts_.engine.get()) engine->stop_admission();
+  if (Fleet* fleet = parts_.engine.get()) fleet->stop_admission();
 }
 
 bool RunLoop::nothing_left() const { return items_.empty() && (input_done_ || stop_deadline_ > 0); }

@@ -13,20 +13,12 @@
 #include "app/intake.h"
 #include "app/progress.h"
 #include "app/record_writer.h"
+#include "app/run_limits.h"
 #include "app/run_stats.h"
 #include "app/signals.h"
 #include "app/text_workers.h"
 
 namespace penstock {
-
-// How much may be between the input and the output. A single request may exceed the bytes: it then runs alone.
-struct RunLimits {
-  int64_t requests = 1280;             // read and not yet written
-  int64_t sequences = 1280;            // in the engine
-  int64_t line_bytes = 256 << 20;      // of those requests' lines, and of records that wait for their turn
-  int64_t prepared_bytes = 512 << 20;  // of their token ids
-};
-RunLimits run_limits(const EngineConfig& config);
 
 struct RunParts {  // all outlive the loop
   InputReader& input;
@@ -76,9 +68,11 @@ class RunLoop {
   void take_line(const InputLine& line);
   void start_preparing();
   void collect_prepared();
-  void admit(Engine& engine);
-  void collect_sequences(Engine& engine);
+  void admit(Fleet& fleet);
+  void collect_sequences(Fleet& fleet);
+  void complete(uint64_t key);
   void collect_records();
+  void await_records();
   void finish(uint64_t key, std::string record, const std::optional<std::string>& error_code);
   void erase(uint64_t key);
   void drop(uint64_t key);
@@ -99,7 +93,7 @@ class RunLoop {
   std::deque<uint64_t> to_admit_;
   uint64_t next_key_ = 0;
   uint64_t next_request_ = 0;  // the engine's number for the choices of one prompt
-  int64_t line_bytes_ = 0, prepared_bytes_ = 0, sequences_ = 0, preparing_ = 0;
+  int64_t line_bytes_ = 0, prepared_bytes_ = 0, sequences_ = 0, preparing_ = 0, completing_ = 0;
   int64_t dropped_ = 0;
   bool starved_ = true;  // the reader has no whole line
   bool input_done_ = false;

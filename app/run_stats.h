@@ -17,6 +17,7 @@ struct RunStats {
   int64_t earlier_errors = 0;                        // of those, error records
   int64_t answered = 0;                              // by this run
   int64_t errors = 0;                                // error records of this run
+  int64_t written = 0;                               // of both: with --ordered some wait for their turn
   int64_t prompt_tokens = 0, completion_tokens = 0;  // of answered requests
   std::map<std::string, int64_t> error_codes;        // of those error records
   double first_record_seconds = 0;                   // from the start of the process to the first record; 0: none yet

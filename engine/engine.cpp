@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -11,20 +12,10 @@
 #include <thread>
 
 #include "engine/model/rope_table.h"
-#include "engine/model/weights.h"
 #include "engine/step/rank_group.h"
 
 namespace penstock {
 namespace {
-
-std::unique_ptr<SafetensorsFolder> open_weights(const std::string& folder, const EngineConfig& config) {
-  return config.random_weights ? nullptr : std::make_unique<SafetensorsFolder>(folder);
-}
-
-ModelConfig with_checkpoint_dtype(ModelConfig model, const SafetensorsFolder* files) {
-  if (files) model.checkpoint_dtype = checkpoint_dtype(*files);
-  return model;
-}
 
 SchedulerConfig scheduler_config(const ModelConfig& model, const EngineConfig& config, const MemoryPlan& plan) {
   const RopeLayout rope(model, plan.max_context);
@@ -45,35 +36,19 @@ SchedulerConfig scheduler_config(const ModelConfig& model, const EngineConfig& c
           .draft_share = draft ? static_cast<double>(draft->weight_bytes) / static_cast<double>(plan.weight_bytes) : 0};
 }
 
-// The model that drafts, with its files open.
-struct OpenDraft {
-  OpenDraft(const DraftFolder& folder, const EngineConfig& config)
-      : files(open_weights(folder.path, config)),
-        model{with_checkpoint_dtype(folder.model, files.get()), files.get(), folder.num_ids} {}
-
-  std::unique_ptr<SafetensorsFolder> files;
-  DraftModel model;
-};
-
-std::unique_ptr<OpenDraft> open_draft(const std::optional<DraftFolder>& folder, const EngineConfig& config) {
-  return folder ? std::make_unique<OpenDraft>(*folder, config) : nullptr;
-}
-
 }  // namespace
 
 struct Engine::Impl {
   const EngineConfig config;
   StageTimes& times;
-  std::unique_ptr<SafetensorsFolder> files;
-  const ModelConfig model;
-  const std::unique_ptr<OpenDraft> draft;  // null: none
+  const Events events;
   RankGroup ranks;
   Scheduler scheduler;  // engine thread only
-  std::function<void()> notify = [] {};
 
   std::mutex mutex;  // guards what follows
-  std::condition_variable inbox_changed, outbox_changed;
+  std::condition_variable inbox_changed;
   std::deque<SequenceInput> inbox;
+  ReplicaLoad load;
   std::vector<SequenceOutput> outbox;
   EngineStats stats;
   std::vector<double> running_seconds;
@@ -83,24 +58,20 @@ struct Engine::Impl {
 
   std::thread thread;
 
-  Impl(const ModelFolder& folder, const ModelConfig& m, const EngineConfig& c, StageTimes& t,
-       const std::optional<DraftFolder>& d)
+  Impl(const ModelConfig& model, const EngineConfig& c, int32_t replica, const SafetensorsFolder* files, StageTimes& t,
+       const DraftModel* draft, Events e)
       : config(c),
         times(t),
-        files(open_weights(folder.path, c)),
-        model(with_checkpoint_dtype(m, files.get())),
-        draft(open_draft(d, c)),
-        ranks(model, config, files.get(), times, draft ? &draft->model : nullptr),
-        scheduler(scheduler_config(model, config, ranks.memory_plan())) {
-    thread = std::thread([this] { loop(); });
-  }
+        events(std::move(e)),
+        ranks(model, config, replica, files, times, draft),
+        scheduler(scheduler_config(model, config, ranks.memory_plan())) {}
   ~Impl() {
     {
       std::lock_guard lock(mutex);
       closing = true;
     }
     inbox_changed.notify_all();
-    thread.join();
+    if (thread.joinable()) thread.join();
   }
 
   void loop() {
@@ -117,12 +88,16 @@ struct Engine::Impl {
       }
       for (; in_flight > 0; --in_flight) ranks.wait();
     } catch (...) {
-      std::lock_guard lock(mutex);
-      failure = std::current_exception();
-      if (roofline_wanted) roofline_wanted->set_exception(failure);
-      outbox_changed.notify_all();
-      notify();
+      fail(std::current_exception());
     }
+  }
+
+  // Any thread: the engine's own may be held up for ever.
+  void fail(std::exception_ptr error) {
+    std::lock_guard lock(mutex);
+    if (failure) return;
+    failure = error;
+    events.finished();
   }
 
   // Moves what came in to the scheduler; sleeps when there is nothing to do. False once the engine closes. `start`:
@@ -141,8 +116,7 @@ struct Engine::Impl {
     if (stopping_admission) {
       stopping_admission = false;
       for (uint64_t tag : scheduler.stop_admission()) outbox.emplace_back().tag = tag;
-      outbox_changed.notify_all();
-      notify();
+      events.finished();
     }
     return true;
   }
@@ -209,20 +183,23 @@ struct Engine::Impl {
   void publish(double loop_seconds) {
     std::vector<SequenceOutput> finished = scheduler.take_finished();
     std::vector<double> ages = scheduler.running_seconds();
-    std::lock_guard lock(mutex);
-    stats.loop_seconds += loop_seconds;
-    stats.scheduler = scheduler.stats();
-    running_seconds = std::move(ages);
-    if (finished.empty()) return;
-    for (SequenceOutput& output : finished) outbox.push_back(std::move(output));
-    outbox_changed.notify_all();
-    notify();
+    {
+      std::lock_guard lock(mutex);
+      stats.loop_seconds += loop_seconds;
+      stats.scheduler = scheduler.stats();
+      running_seconds = std::move(ages);
+      load = {.running = scheduler.num_running(), .waiting = scheduler.num_waiting()};
+      for (const SequenceInput& input : inbox) load.add(input);
+      for (SequenceOutput& output : finished) outbox.push_back(std::move(output));
+      if (!finished.empty()) events.finished();
+    }
+    if (events.stepped) events.stepped();
   }
 
   std::deque<PlannedStep> planned;         // of the steps in flight; engine thread only
   bool slept = false;                      // since the last step was planned; engine thread only
   std::map<int64_t, BucketStats> buckets;  // guarded by mutex
-  const double began = monotonic_seconds();
+  double began = 0;                        // monotonic
 
   // Under the mutex.
   void add_to_series(const PlannedStep& step, double seconds, int64_t rejected) {
@@ -238,29 +215,44 @@ struct Engine::Impl {
   }
 };
 
-Engine::Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times,
-               const std::optional<DraftFolder>& draft)
-    : impl_(std::make_unique<Impl>(folder, model, config, times, draft)) {}
+Engine::Engine(const ModelConfig& model, const EngineConfig& config, int32_t replica, const SafetensorsFolder* files,
+               StageTimes& times, const DraftModel* draft, Events events)
+    : impl_(std::make_unique<Impl>(model, config, replica, files, times, draft, std::move(events))) {}
 Engine::~Engine() = default;
 
-void Engine::add(SequenceInput input) {
+void Engine::load() {
+  impl_->ranks.load([impl = impl_.get()](std::exception_ptr error) { impl->fail(error); });
+}
+
+void Engine::start() {
+  impl_->began = monotonic_seconds();
+  impl_->thread = std::thread([impl = impl_.get()] { impl->loop(); });
+}
+
+void Engine::add(std::vector<SequenceInput> inputs) {
   {
     std::lock_guard lock(impl_->mutex);
-    impl_->inbox.push_back(std::move(input));
+    for (SequenceInput& input : inputs) {
+      impl_->load.add(input);
+      impl_->inbox.push_back(std::move(input));
+    }
   }
   impl_->inbox_changed.notify_all();
 }
 
-std::vector<SequenceOutput> Engine::take_finished(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(impl_->mutex);
-  impl_->outbox_changed.wait_for(lock, timeout, [&] { return impl_->failure || !impl_->outbox.empty(); });
-  if (impl_->outbox.empty() && impl_->failure) std::rethrow_exception(impl_->failure);
+std::vector<SequenceOutput> Engine::take_finished() {
+  std::lock_guard lock(impl_->mutex);
   return std::exchange(impl_->outbox, {});
 }
 
-void Engine::on_finished(std::function<void()> notify) {
+std::exception_ptr Engine::failure() const {
   std::lock_guard lock(impl_->mutex);
-  impl_->notify = std::move(notify);
+  return impl_->failure;
+}
+
+ReplicaLoad Engine::load_now() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->load;
 }
 
 void Engine::stop_admission() {
@@ -275,10 +267,11 @@ Roofline Engine::measure_roofline() {
   std::future<Roofline> answer;
   {
     std::lock_guard lock(impl_->mutex);
-    if (impl_->failure) std::rethrow_exception(impl_->failure);
     answer = impl_->roofline_wanted.emplace().get_future();
   }
   impl_->inbox_changed.notify_all();
+  while (answer.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready)
+    if (const std::exception_ptr error = failure()) std::rethrow_exception(error);
   return answer.get();
 }
 

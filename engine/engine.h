@@ -1,6 +1,7 @@
-// The engine: a loaded model, a scheduler, and a thread that steps them. Sequences in, finished sequences out.
+// One replica of the model: its ranks, a scheduler, and a thread that steps them. Sequences in, finished sequences out.
+// The fleet (engine/fleet.h) is what the app sees.
 #pragma once
-#include <chrono>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -9,10 +10,12 @@
 
 #include "engine/engine_config.h"
 #include "engine/model/model_config.h"
-#include "engine/model/model_folder.h"
+#include "engine/model/safetensors_file.h"
+#include "engine/schedule/dispatcher.h"
 #include "engine/schedule/scheduler.h"
 #include "engine/stage_timer.h"
 #include "engine/step/memory_plan.h"
+#include "engine/step/rank_group.h"
 #include "engine/step/run_account.h"
 #include "engine/step/step_series.h"
 
@@ -39,43 +42,45 @@ struct EngineStats {
   double first_token_at = 0;
   RunAccount account;  // of rank 0
   StepSeries series;   // from the start of the engine thread
-};
 
-// A model that drafts for another.
-struct DraftFolder {
-  std::string path;
-  ModelConfig model;
-  int64_t num_ids = 0;  // of the tokenizer that both have; 0: there is none. Others are padding, never drafted
+  EngineStats& operator+=(const EngineStats& other);  // of another replica, that began at the same time
 };
 
 class Engine {
  public:
-  // Loads the weights and starts the engine thread; returns when the first step could run.
-  // `model` decides the shape; with config.random_weights the folders need no weight files.
-  // Errors: Error(bad_model), Error(not_found), Error(io) as the readers say; Error(no_device) with the memory plan
-  // when it does not fit.
-  Engine(const ModelFolder& folder, const ModelConfig& model, const EngineConfig& config, StageTimes& times,
-         const std::optional<DraftFolder>& draft = {});
-  ~Engine();  // stops at the next step; unfinished sequences are dropped
+  struct Events {
+    std::function<void()>
+        finished;                   // take_finished or failure has something new; called with a lock held: to wake only
+    std::function<void()> stepped;  // by the engine thread after each step; may be empty
+  };
+
+  // Plans the memory of the config's replica `replica`, and takes none yet (rank_group.h). `model`, `files` (null
+  // with config.random_weights) and `draft` (may be null) outlive the engine.
+  // Errors: Error(bad_model); Error(no_device) with the memory plan when it does not fit.
+  Engine(const ModelConfig& model, const EngineConfig& config, int32_t replica, const SafetensorsFolder* files,
+         StageTimes& times, const DraftModel* draft, Events events);
+  // Stops at the next step; unfinished sequences are dropped. Not to be called once failure() is there: a rank may
+  // never return.
+  ~Engine();
+
+  void load();   // the weights: the first step could run. Errors: as the readers of files say; Error(no_device)
+  void start();  // the engine thread; after load
 
   // Any thread.
-  void add(SequenceInput input);
-  // Sequences that have ended since the last call; waits up to `timeout` for the first. Rethrows what ended the engine
-  // thread (a rank that threw).
-  std::vector<SequenceOutput> take_finished(std::chrono::milliseconds timeout);
-  // Called by the engine thread after something was put where take_finished finds it (or the engine failed); set before
-  // the first add. For main loops that sleep in poll().
-  void on_finished(std::function<void()> notify);
+  void add(std::vector<SequenceInput> inputs);
+  std::vector<SequenceOutput> take_finished();  // since the last call
+  std::exception_ptr failure() const;           // what ended the engine: a rank's error, or DeviceFault
   // Sequences that never ran are dropped; take_finished gives them with FinishReason::none.
   void stop_admission();
 
   const MemoryPlan& memory_plan() const;
-  EngineStats stats() const;  // any thread, any time
-  // How long ago the first step of each sequence was that has begun and not ended, as of the last step. Any thread.
+  EngineStats stats() const;     // any time
+  ReplicaLoad load_now() const;  // as of the last step, and what was added since
+  // How long ago the first step of each sequence was that has begun and not ended, as of the last step.
   std::vector<double> running_seconds() const;
 
   // Of rank 0's device, once nothing runs any more; waits for that. One thread at a time, no add() meanwhile.
-  // Errors: Error(no_device) when there is no memory left to measure with; what ended the engine thread.
+  // Errors: Error(no_device) when there is no memory left to measure with; what ended the engine.
   Roofline measure_roofline();
 
  private:

@@ -13,10 +13,11 @@ namespace penstock {
 struct EngineConfig {
   DeviceKind device = DeviceKind::cpu;
   DType dtype = DType::f32;           // of the arithmetic; auto is resolved before
-  int32_t threads = 0;                // CPU: of all ranks together; 0: one a core
-  int32_t tensor_parallel = 1;        // ranks
-  std::vector<int> devices = {};      // the GPU of each rank; empty: 0, 1, …
-  int32_t max_batch = 64;             // sequences that run at the same time
+  int32_t threads = 0;                // CPU: of all ranks of all replicas together; 0: one a core
+  int32_t tensor_parallel = 1;        // ranks of a replica; 0: what fits (step/layout.h)
+  int32_t replicas = 1;               // engines that each have the whole model; 0 where tensor_parallel is
+  std::vector<int> devices = {};      // the GPU of each rank, replica by replica; empty: 0, 1, …
+  int32_t max_batch = 64;             // sequences that run at the same time, of a replica
   int32_t max_step_tokens = 512;      // new tokens in one step
   int32_t max_context = 0;            // tokens a sequence may have; 0: the model's own maximum
   int64_t kv_blocks = 0;              // of the pool; 0: from what memory allows
@@ -29,7 +30,7 @@ struct EngineConfig {
   int32_t steps_in_flight = 2;
   bool graphs = true;
   KernelChoice kernels = KernelChoice::automatic;  // CUDA
-  bool profile_ops = false;  // some steps run with marks between their ops
+  bool profile_ops = false;                        // some steps run with marks between their ops
   bool deterministic = false;
   Speculation speculation = Speculation::off;
   int32_t fixed_drafts = -1;  // bench, tests: for every row; -1: as many as gain time
@@ -38,6 +39,12 @@ struct EngineConfig {
   bool random_weights = false;  // bench: a fixed seed instead of the folder's weights
   bool allow_slow_tensor_parallel = false;  // across GPUs without NVLink
   bool poison_memory = false;   // tests: fresh device memory holds NaN
+
+  int32_t num_ranks() const { return tensor_parallel * replicas; }
+  int device_of(int32_t replica, int32_t rank) const {
+    const int32_t place = replica * tensor_parallel + rank;
+    return devices.empty() ? place : devices[place];
+  }
 };
 
 }  // namespace penstock

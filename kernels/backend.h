@@ -289,8 +289,8 @@ struct BackendOptions {
   bool poison_memory = false;   // tests: fresh memory holds NaN
 };
 
-// Whether this build and this machine have a GPU.
-bool has_gpu();
+// GPUs that this build can use on this machine.
+int num_gpus();
 
 // Begins, on threads of its own, what GPU `index`'s backend takes long to start for: the driver, the device's context,
 // the library of matrix products. Returns at once and reports nothing: make_backend waits, and says what is wrong.

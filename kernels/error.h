@@ -28,4 +28,11 @@ class Error : public std::runtime_error {
   ExitCode code_;
 };
 
+// What computes failed under the run: a GPU's error, or a rank that gives no sign of life. Nothing is wrong with the
+// job, so the same command may well go on elsewhere, or later. internal; no_device when the GPU is gone.
+class DeviceFault : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace penstock

@@ -8,11 +8,11 @@
 
 namespace penstock {
 
-bool has_gpu() {
+int num_gpus() {
 #ifdef PENSTOCK_CUDA
-  return cuda::has_gpu();
+  return cuda::num_gpus();
 #else
-  return false;
+  return 0;
 #endif
 }
 

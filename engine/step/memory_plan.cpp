@@ -27,7 +27,16 @@ int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t pool_budget(const MemoryPlan& plan, const EngineConfig& config) {
   int64_t left = plan.available_bytes - plan.total_bytes();
   if (config.device != DeviceKind::cpu) return left;
-  return std::min(left, std::min(kCpuPoolBytes, plan.available_bytes / 4) / config.tensor_parallel);
+  return std::min(left, std::min(kCpuPoolBytes, plan.available_bytes / 4) / config.num_ranks());
+}
+
+// Of the device that has most of them. A GPU is named more than once in tests only.
+int64_t ranks_on_one_device(const EngineConfig& config) {
+  if (config.device == DeviceKind::cpu) return config.num_ranks();
+  int64_t most = 1;
+  for (int device : config.devices)
+    most = std::max<int64_t>(most, std::count(config.devices.begin(), config.devices.end(), device));
+  return most;
 }
 
 // A step's own memory may take this share of what the weights leave.
@@ -91,7 +100,7 @@ MemoryPlan plan_memory(const ModelConfig& model, const EngineConfig& config, con
   MemoryPlan plan;
   plan.block_size = config.block_size;
   plan.vocab = model.vocab;
-  plan.available_bytes = backend.memory_bytes() / (config.device == DeviceKind::cpu ? config.tensor_parallel : 1);
+  plan.available_bytes = backend.memory_bytes() / ranks_on_one_device(config);
   if (config.device != DeviceKind::cpu)
     plan.available_bytes = static_cast<int64_t>(static_cast<double>(plan.available_bytes) * config.gpu_memory_fraction);
   plan_model(plan, target, config.max_context ? config.max_context : model.max_positions, config, backend);
@@ -142,6 +151,8 @@ StepShape larger(const StepShape& a, const StepShape& b) {
 std::exception_ptr explained_by(std::exception_ptr error, const MemoryPlan& plan) {
   try {
     std::rethrow_exception(error);
+  } catch (const DeviceFault&) {
+    return error;  // a GPU that is gone
   } catch (const Error& e) {
     if (e.code() != ExitCode::no_device) return error;
     return std::make_exception_ptr(

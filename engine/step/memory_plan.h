@@ -52,8 +52,9 @@ struct ModelShare {
   const ShardPlan& shard;
 };
 
-// Divides what `backend` can give now. With config.fit_batch, and fit_step_tokens, a step shrinks until what it
-// needs leaves room for the pool. Errors: Error(no_device) with the plan that did not fit.
+// Divides what `backend` can give now, by the ranks of config that share its device. With config.fit_batch, and
+// fit_step_tokens, a step shrinks until what it needs leaves room for the pool. Errors: Error(no_device) with the plan
+// that did not fit.
 MemoryPlan plan_memory(const ModelConfig& model, const EngineConfig& config, const ShardPlan& shard,
                        const Backend& backend, const std::optional<ModelShare>& draft = {});
 

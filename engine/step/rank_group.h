@@ -1,5 +1,7 @@
 // The ranks of one model: a thread each, all doing the same steps in the same order.
 #pragma once
+#include <exception>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -22,11 +24,18 @@ struct DraftModel {
 
 class RankGroup {
  public:
-  // Loads every rank's share, in parallel; `draft` may be null. References and pointers must outlive the group.
+  // Of the config's replica `replica`: opens its devices and plans their memory, but takes none of it, so that all who
+  // share a device can look at it first. `draft` may be null. References and pointers must outlive the group.
+  // Errors: Error(no_device), Error(bad_model).
+  RankGroup(const ModelConfig& model, const EngineConfig& config, int32_t replica, const SafetensorsFolder* files,
+            StageTimes& times, const DraftModel* draft = nullptr);
+  // Waits for the steps that were submitted: not to be called once the group has failed, for a rank may never return.
+  ~RankGroup();
+
+  // Loads every rank's share, in parallel, and starts their threads. Once, before any step. `on_failure` gets what ends
+  // the group, at most once and from any thread, before wait() throws it; wait() itself may be what hangs.
   // Errors: what the ranks threw.
-  RankGroup(const ModelConfig& model, const EngineConfig& config, const SafetensorsFolder* files, StageTimes& times,
-            const DraftModel* draft = nullptr);
-  ~RankGroup();  // waits for the steps that were submitted
+  void load(std::function<void(std::exception_ptr)> on_failure);
 
   const MemoryPlan& memory_plan() const;
   const StepAccount& account() const;  // of rank 0
@@ -35,8 +44,8 @@ class RankGroup {
 
   // Queues a step on every rank; returns at once.
   void submit(StepPlan plan);
-  // The result of the oldest submitted step that was not waited for, with rank 0's timing. Rethrows what a rank threw;
-  // after that the group is dead.
+  // The result of the oldest submitted step that was not waited for, with rank 0's timing. Rethrows what ended the
+  // group: what a rank threw, or DeviceFault for a rank or a step without a sign of life (watchdog.h).
   struct Done {
     StepResult result;
     ModelRunner::Timing timing;

@@ -41,4 +41,26 @@ void RunAccount::add(const PlannedStep& step, const ModelRunner::Timing& timing)
   if (timing.recorded) idle_recording_seconds_ += timing.idle_seconds;
 }
 
+RunAccount& RunAccount::operator+=(const RunAccount& other) {
+  for (const auto& [key, steps] : other.classes_) {
+    StepClass& sum = classes_[key];
+    sum.steps += steps.steps;
+    sum.seconds += steps.seconds;
+    sum.work += steps.work;
+    sum.timed_steps += steps.timed_steps;
+    sum.timed_seconds += steps.timed_seconds;
+    sum.ops += steps.ops;
+    for (size_t i = 0; i < kNumOps; ++i) sum.timed_work[i] += steps.timed_work[i];
+  }
+  for (const auto& [rows, head] : other.heads_) {
+    heads_[rows].steps += head.steps;
+    heads_[rows].padding_rows += head.padding_rows;
+  }
+  busy_seconds_ += other.busy_seconds_;
+  idle_seconds_ += other.idle_seconds_;
+  idle_recording_seconds_ += other.idle_recording_seconds_;
+  starved_seconds_ += other.starved_seconds_;
+  return *this;
+}
+
 }  // namespace penstock

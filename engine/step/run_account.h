@@ -43,6 +43,7 @@ struct PlannedStep {
 class RunAccount {
  public:
   void add(const PlannedStep& step, const ModelRunner::Timing& timing);
+  RunAccount& operator+=(const RunAccount& other);  // of another device
 
   const std::map<std::pair<StepKind, int64_t>, StepClass>& classes() const { return classes_; }  // by kind and bucket
   const std::map<int64_t, HeadBucket>& heads() const { return heads_; }  // by the padded rows of a step

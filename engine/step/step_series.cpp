@@ -35,6 +35,22 @@ void StepSeries::add(const StepSample& step) {
   }
 }
 
+StepSeries& StepSeries::operator+=(StepSeries other) {
+  while (interval_ < other.interval_) halve();
+  while (other.interval_ < interval_) other.halve();
+  points_.resize(std::max(points_.size(), other.points_.size()));
+  for (size_t i = 0; i < other.points_.size(); ++i) {
+    points_[i].prefill_tokens += other.points_[i].prefill_tokens;
+    points_[i].decode_tokens += other.points_[i].decode_tokens;
+    points_[i].drafts += other.points_[i].drafts;
+    points_[i].accepted_drafts += other.points_[i].accepted_drafts;
+    points_[i].sequence_seconds += other.points_[i].sequence_seconds;
+    points_[i].block_seconds += other.points_[i].block_seconds;
+  }
+  seconds_ = std::max(seconds_, other.seconds_);
+  return *this;
+}
+
 void StepSeries::halve() {
   const size_t half = (points_.size() + 1) / 2;
   for (size_t i = 0; i < half; ++i) {

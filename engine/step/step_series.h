@@ -28,6 +28,8 @@ class StepSeries {
 
   // 0 <= begin <= end, and end not before the last one's.
   void add(const StepSample& step);
+  // What another did at the same time.
+  StepSeries& operator+=(StepSeries other);
 
   const std::vector<Point>& points() const { return points_; }  // the last one may end after seconds()
   double interval_seconds() const { return interval_; }

@@ -55,6 +55,7 @@ class Side {
       : config_(config),
         shard_(model, 0, 1),
         backend_(make_backend({.device = config.device,
+                               .index = config.device_of(0, 0),
                                .dtype = config.dtype,
                                .threads = std::max(1, config.threads),
                                .kernels = config.kernels,
@@ -83,7 +84,7 @@ class Side {
 // As large as the fixed work, whatever the user's run would take.
 EngineConfig narrowed(const EngineConfig& config, int64_t context) {
   EngineConfig narrow = config;
-  narrow.tensor_parallel = 1;
+  narrow.tensor_parallel = narrow.replicas = 1;
   narrow.max_batch = 32;  // also the rows of logits that exist at once
   narrow.max_step_tokens = static_cast<int32_t>(kSequences * kPrefill);
   narrow.fit_batch = narrow.fit_step_tokens = false;

@@ -8,12 +8,28 @@
 
 namespace penstock::cuda {
 
-// Errors: Error(no_device) when memory ran out, Error(internal) otherwise; `what` names the call.
+// Whether the GPU, and not what it was given to do, is at fault: no other program will have more luck with it.
+inline bool means_gone(cudaError_t status) {
+  switch (status) {
+    case cudaErrorNoDevice:  // also what calls return once a GPU has fallen off the bus
+    case cudaErrorDevicesUnavailable:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorSystemNotReady:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Errors: Error(no_device) when memory ran out, DeviceFault otherwise: of no_device when the GPU is gone. `what` names
+// the call.
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // not sticky ones would be reported again by the next call
-  ExitCode code = status == cudaErrorMemoryAllocation ? ExitCode::no_device : ExitCode::internal;
-  throw Error(code, std::string(what) + ": " + cudaGetErrorString(status));
+  const std::string message = std::string(what) + ": " + cudaGetErrorString(status);
+  if (status == cudaErrorMemoryAllocation) throw Error(ExitCode::no_device, message);
+  throw DeviceFault(means_gone(status) ? ExitCode::no_device : ExitCode::internal, message);
 }
 
 }  // namespace penstock::cuda

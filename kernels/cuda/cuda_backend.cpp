@@ -75,10 +75,10 @@ int select_device(const BackendOptions& options) {
 
 }  // namespace
 
-bool has_gpu() {
+int num_gpus() {
   ask_for_queues();
   int devices = 0;
-  return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
+  return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
 }
 
 // Whatever fails here fails again, and is reported, when the backend is made.
@@ -89,7 +89,7 @@ void warm_up(int index) {
     cudaGetLastError();
   }).detach();
   std::thread([] {
-    if (!has_gpu()) return;  // a run on the CPU does not pay for the library
+    if (num_gpus() == 0) return;  // a run on the CPU does not pay for the library
     try {
       cublaslt();
     } catch (const Error&) {

@@ -6,7 +6,7 @@
 
 namespace penstock::cuda {
 
-bool has_gpu();
+int num_gpus();
 
 // As warm_up_gpu.
 void warm_up(int index);

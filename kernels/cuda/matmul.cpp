@@ -19,8 +19,10 @@ constexpr int64_t kFlushBelow = 1024;               // tokens; above, arithmetic
 
 void check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  const ExitCode code = status == CUBLAS_STATUS_ALLOC_FAILED ? ExitCode::no_device : ExitCode::internal;
-  throw Error(code, std::string(what) + ": " + cublaslt().status_name(status));
+  const std::string message = std::string(what) + ": " + cublaslt().status_name(status);
+  if (status == CUBLAS_STATUS_EXECUTION_FAILED || status == CUBLAS_STATUS_INTERNAL_ERROR)
+    throw DeviceFault(ExitCode::internal, message);
+  throw Error(status == CUBLAS_STATUS_ALLOC_FAILED ? ExitCode::no_device : ExitCode::internal, message);
 }
 #define PENSTOCK_CUBLAS(call) check((call), #call)
 
@@ -147,7 +149,8 @@ std::vector<cublasLtMatmulAlgo_t> Matmuls::candidates(const Plan& plan) const {
   const auto workspace = static_cast<uint64_t>(kWorkspaceBytes);
   cublaslt().preference_set_attribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
                                       sizeof workspace);
-  // Parts of a sum meet in f32: in the output's bf16, or by atomics in place, bits would be lost and differ between runs.
+  // Parts of a sum meet in f32: in the output's bf16, or by atomics in place, bits would be lost and differ between
+  // runs.
   const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
   cublaslt().preference_set_attribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
                                       sizeof reductions);

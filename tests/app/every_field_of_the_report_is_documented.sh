@@ -2,7 +2,7 @@
 top=$(realpath "$(dirname "$0")/../..")
 source "$top/tests/app/support/setup.sh"
 requests 1 10 > in
-expect 0 run -i in -o out --report report
+expect 0 run -i in -o out --report report --replicas 2
 for report in report "$top/samples/reports/smollm2.json"; do
   python3 - "$report" "$top/samples/reports/README.md" << 'PY'
 import json, re, sys

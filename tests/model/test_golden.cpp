@@ -4,7 +4,7 @@
 #include <cmath>
 #include <map>
 
-#include "engine/engine.h"
+#include "engine/fleet.h"
 #include "tests/support/catch.h"
 #include "tests/support/golden.h"
 #include "tests/support/logits.h"
@@ -51,7 +51,7 @@ class Fixture {
     config.poison_memory = true;
     if (!config.threads) config.threads = 2;
     StageTimes times;
-    Engine engine(folder, model, config, times);
+    Fleet engine(folder, model, config, times);
     count = std::min(count, golden.answers.size());
     size_t right = 0;
     for (int round = 0; round < repeat; ++round) {
@@ -72,7 +72,7 @@ class Fixture {
   void check_scores(EngineConfig config) {
     config.threads = 2;
     StageTimes times;
-    Engine engine(folder, model, config, times);
+    Fleet engine(folder, model, config, times);
     for (size_t i = 0; i < golden.scores.size(); ++i) {
       SequenceInput input;
       input.tag = input.request = i;

@@ -1,7 +1,7 @@
 // Runs with marks between their ops: the same answers, and every op counted.
 #include <map>
 
-#include "engine/engine.h"
+#include "engine/fleet.h"
 #include "tests/support/catch.h"
 #include "tests/support/golden.h"
 
@@ -37,7 +37,7 @@ Outcome run(const std::string& name, const EngineConfig& config) {
   const ModelConfig model = parse_model_config(folder.config, folder.generation_config, folder.path);
   StageTimes times;
   Outcome outcome;
-  Engine engine(folder, model, config, times);
+  Fleet engine(folder, model, config, times);
   std::vector<SequenceInput> inputs = workload(test::read_golden(name));
   const size_t count = inputs.size();
   for (SequenceInput& input : inputs) engine.add(std::move(input));

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/engine.h"
+#include "engine/fleet.h"
 #include "tests/support/catch.h"
 #include "tests/support/golden.h"
 #include "tests/support/logits.h"
@@ -112,7 +112,7 @@ class Bf16Fixture {
   std::vector<SequenceOutput> answer(const EngineConfig& config, size_t count = SIZE_MAX, bool stops = true,
                                      int rounds = 1) const {
     StageTimes times;
-    Engine engine(folder, model, config, times);
+    Fleet engine(folder, model, config, times);
     count = std::min(count, golden.answers.size());
     std::vector<SequenceOutput> outputs(count);
     for (int round = 0; round < rounds; ++round) {

@@ -66,6 +66,31 @@ TEST_CASE("However long it runs, the points stay few and the sums right") {
   CHECK(series.seconds() == now);
 }
 
+TEST_CASE("Two series add up, whatever the length of their points") {
+  StepSeries brief, lengthy;
+  for (int i = 0; i < 100; ++i)
+    brief.add({.begin = i * 1e-3, .end = (i + 1) * 1e-3, .prefill_tokens = 1, .sequences = 2, .kv_blocks = 3});
+  for (int i = 0; i < 100; ++i)
+    lengthy.add({.begin = i * 1.0, .end = i + 1.0, .decode_tokens = 10, .sequences = 4, .kv_blocks = 5});
+  const StepSeries::Point wanted = {.prefill_tokens = 100,
+                                    .decode_tokens = 1000,
+                                    .sequence_seconds = 2 * 0.1 + 4 * 100,
+                                    .block_seconds = 3 * 0.1 + 5 * 100};
+  StepSeries forth = brief, back = lengthy;
+  forth += lengthy;
+  back += brief;
+  for (const StepSeries* series : {&forth, &back}) {
+    const StepSeries::Point sum = sum_of(*series);
+    CHECK(near(sum.prefill_tokens, wanted.prefill_tokens));
+    CHECK(near(sum.decode_tokens, wanted.decode_tokens));
+    CHECK(near(sum.sequence_seconds, wanted.sequence_seconds));
+    CHECK(near(sum.block_seconds, wanted.block_seconds));
+    CHECK(near(series->points()[0].prefill_tokens, 100));
+    CHECK(series->interval_seconds() == lengthy.interval_seconds());
+    CHECK(series->seconds() == 100);
+  }
+}
+
 TEST_CASE("A first step that is hours late finds its point") {
   StepSeries series;
   series.add({.begin = 36000, .end = 36001, .prefill_tokens = 7, .decode_tokens = 0, .sequences = 1, .kv_blocks = 1});
