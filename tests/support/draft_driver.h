@@ -26,7 +26,9 @@ class DraftDriver {
       : config_(placed(config, sequences.size(), max_tokens)),
         blocks_each_(blocks(max_tokens)),
         sequences_(std::move(sequences)),
-        ranks_(model, config_, nullptr, times_, draft) {}
+        ranks_(model, config_, 0, nullptr, times_, draft) {
+    ranks_.load([](std::exception_ptr) {});
+  }
 
   Sequence& operator[](size_t s) { return sequences_[s]; }
 

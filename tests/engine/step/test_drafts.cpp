@@ -221,7 +221,7 @@ TEST_CASE("Ranks that do not divide the draft model are named") {
   const ModelConfig model = tiny(1, kVocab);
   StageTimes times;
   try {
-    RankGroup(model, config(2), nullptr, times, &draft);
+    RankGroup(model, config(2), 0, nullptr, times, &draft);
     FAIL("accepted");
   } catch (const Error& error) {
     CHECK(error.code() == ExitCode::bad_model);
