@@ -82,10 +82,11 @@ std::vector<double> times_of(const Backends& backends, SumChoice sums, const Eng
 }  // namespace
 
 void bench_all_reduce(const EngineConfig& config) {
+  // auto: all that there are.
+  const int count = config.tensor_parallel > 0 ? config.tensor_parallel : static_cast<int>(config.devices.size());
   Backends backends;
-  for (int r = 0; r < config.tensor_parallel; ++r)
-    backends.push_back(make_backend(
-        {.device = config.device, .index = config.devices.empty() ? r : config.devices[r], .dtype = config.dtype}));
+  for (int r = 0; r < count; ++r)
+    backends.push_back(make_backend({.device = config.device, .index = config.device_of(0, r), .dtype = config.dtype}));
   std::string description;
   const std::vector<double> automatic = times_of(backends, SumChoice::automatic, config, description);
   std::printf("%s\n", description.c_str());
@@ -93,7 +94,7 @@ void bench_all_reduce(const EngineConfig& config) {
   const std::vector<double> nccl = times_of(backends, SumChoice::nccl, config, description);
   std::printf("%10s %12s %12s %12s %12s %14s\n", "KiB", "default us", "own us", "NCCL us", "NCCL / own",
               "own GB/s (bus)");
-  const double ranks = config.tensor_parallel;
+  const double ranks = count;
   for (size_t i = 0; i < own.size(); ++i)
     std::printf("%10lld %12.2f %12.2f %12.2f %12.2f %14.1f\n", static_cast<long long>(sizes()[i] >> 10),
                 automatic[i] * 1e6, own[i] * 1e6, nccl[i] * 1e6, nccl[i] / own[i],
