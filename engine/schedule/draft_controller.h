@@ -54,6 +54,8 @@ class DraftController {
   // Whether drafts could gain anything if all were accepted; by_model: those of the draft model.
   bool could_gain(int64_t rows, int64_t budget, bool by_model = false) const;
 
+  // Steps of this size have been measured.
+  bool knows(int64_t tokens) const { return decoding_.knows(tokens); }
   // What the draft model costs has been measured.
   bool knows_drafting() const { return draft_.largest() > 0; }
 

@@ -56,6 +56,14 @@ struct StepBuilder {
   int32_t promised_blocks = 0;  // of those that come back with a commit: spoken for by stalled decoders
 };
 
+// For whom drafts could be fed.
+struct Proposals {
+  int64_t rows = 0;  // sequences that decode, with a proposal or not
+  std::vector<Sequence*> owners;
+  std::vector<DraftCandidate> candidates;     // [owners]
+  bool catches_up = false, by_model = false;  // of any: the draft model is fed before it drafts, or it drafts
+};
+
 // What an admitted sequence need not compute.
 struct PrefixHit {
   int32_t tokens = 0;
@@ -89,10 +97,11 @@ struct Scheduler::Impl {
   void preempt(Sequence& victim);
   void requeue(Sequence& sequence);
 
-  // scheduler_speculate.cpp: who is drafted for, and what became of it
+  // scheduler_speculate.cpp: who is drafted for
   void choose_drafts();
   bool looks_for_drafts();
-  void give_fixed_drafts(std::span<Sequence* const> owners, std::span<const DraftCandidate> candidates, int64_t budget);
+  Proposals propose_all();
+  void give_fixed_drafts(const Proposals& proposals, int64_t budget);
   int32_t most_drafts(const Sequence& sequence) const;
   DraftCandidate propose(Sequence& sequence);
   DraftCandidate propose_by_text(Sequence& sequence, int32_t most);
@@ -100,9 +109,12 @@ struct Scheduler::Impl {
   void take_draft_blocks(Sequence& sequence);
   void append_drafts(Sequence& sequence, StepBuilder& step);
   void append_draft_pass(Sequence& sequence, int32_t num_drafts, StepBuilder& step);
+
+  // scheduler_settle.cpp: what became of it
   void watch_proposal(Sequence& sequence);
   void settle_drafts(const InFlight& plan, const StepResult& result);
   void settle_row(const VerifyRow& row, int32_t accepted, bool by_model);
+  void judge(double without, double seconds);
   void note_model_filled(Sequence& sequence);
 
   // scheduler_admit.cpp: who joins, and what it shares
@@ -166,7 +178,9 @@ struct Scheduler::Impl {
   bool speculating = false;           // plans wait for the results of the one before
   int32_t quiet_plans = 0;            // since one had drafts, while speculating
   int32_t probe_plans = 0;            // still to be tried even at a loss
-  int64_t plans_to_look = 0, looks_to_probe = 64, probe_interval = 64;
+  int64_t plans_to_look = 0, looks_to_probe = 64, probe_interval = 64, plans_to_rest = 0, rest_interval = 64;
+  double judged_without = 0, judged_seconds = 0;  // of the latest steps with drafts
+  int64_t judged_steps = 0;
   int32_t draft_tokens_left = 0;  // of the draft model's first pass, in the plan being made
   int32_t reserved_blocks = 0;    // sum of reserve_of() over running
   uint64_t last_id = 0;           // of the last plan made

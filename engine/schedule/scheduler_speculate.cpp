@@ -1,4 +1,4 @@
-// Speculation: for whom a plan feeds drafts, and what the commit makes of those that were right.
+// Speculation: for whom a plan feeds drafts, and how many.
 #include <algorithm>
 #include <utility>
 
@@ -7,10 +7,10 @@
 namespace penstock {
 namespace {
 
-constexpr double kWorthWaiting = 1.03;  // the gain for which plans begin to wait for results
-constexpr double kWorthTrying = 1.25;   // the same while what the draft model costs is only guessed
-constexpr double kWorthProbing = 0.9;   // a gain that may have been misjudged
-constexpr int32_t kQuietPlans = 2;      // without drafts, before they no longer do
+constexpr double kWorthWaiting = 1.1;  // the gain for which plans begin to wait for results
+constexpr double kWorthTrying = 1.25;  // the same while what the draft model costs is only guessed
+constexpr double kWorthProbing = 0.9;  // a gain that may have been misjudged
+constexpr int32_t kQuietPlans = 2;     // without drafts, before they no longer do
 constexpr int32_t kProbePlans = 4;
 constexpr double kTrialsAtFirst = 4;
 constexpr int64_t kRarestProbe = 4096;
@@ -38,59 +38,65 @@ void Scheduler::Impl::choose_drafts() {
   for (const auto& sequence : running) sequence->drafting.count = sequence->drafting.catch_up = 0;
   if (!speculating && !looks_for_drafts()) return;
 
-  std::vector<Sequence*> owners;
-  std::vector<DraftCandidate> candidates;
-  int64_t rows = 0;
-  bool catches_up = false, by_model = false;
-  draft_tokens_left = config.draft_step_tokens;
-  for (const auto& sequence : running) {
-    if (!sequence->decoding() || outgrows_rope(*sequence)) continue;
-    ++rows;
-    const DraftCandidate candidate = propose(*sequence);
-    catches_up |= sequence->drafting.catch_up > 0;
-    if (candidate.most == 0) continue;
-    by_model |= candidate.by_model;
-    owners.push_back(sequence.get());
-    candidates.push_back(candidate);
-  }
-  const int64_t budget = std::min(config.max_step_tokens, config.max_head_rows) - rows;
-  if (config.fixed_drafts >= 0) return give_fixed_drafts(owners, candidates, budget);
+  const Proposals proposals = propose_all();
+  const int64_t budget = std::min(config.max_step_tokens, config.max_head_rows) - proposals.rows;
+  if (config.fixed_drafts >= 0) return give_fixed_drafts(proposals, budget);
 
-  const bool may_probe = !speculating && by_model && --looks_to_probe <= 0;
-  const DraftChoice choice = controller.choose(rows, budget, candidates, probe_plans > 0 || may_probe);
+  const bool may_probe = !speculating && proposals.by_model && --looks_to_probe <= 0;
+  const DraftChoice choice =
+      controller.choose(proposals.rows, budget, proposals.candidates, probe_plans > 0 || may_probe);
   if (may_probe) looks_to_probe = probe_interval = std::min(2 * probe_interval, kRarestProbe);
   if (!speculating) {
-    const bool guessed = by_model && !controller.knows_drafting();
     if (choice.total == 0) return;
     if (may_probe && choice.gain >= kWorthProbing)
       probe_plans = kProbePlans;
-    else if (choice.gain < (guessed ? kWorthTrying : kWorthWaiting))
+    else if (choice.gain < (proposals.by_model && !controller.knows_drafting() ? kWorthTrying : kWorthWaiting))
       return;
     speculating = true;
     quiet_plans = 0;
     if (!in_flight.empty()) return;
   }
   if (probe_plans > 0) --probe_plans;
-  for (size_t i = 0; i < owners.size(); ++i) owners[i]->drafting.count = choice.drafts[i];
-  quiet_plans = choice.total > 0 || catches_up ? 0 : quiet_plans + 1;
+  for (size_t i = 0; i < proposals.owners.size(); ++i) proposals.owners[i]->drafting.count = choice.drafts[i];
+  quiet_plans = choice.total > 0 || proposals.catches_up ? 0 : quiet_plans + 1;
   if (quiet_plans == kQuietPlans) speculating = false;
+}
+
+// For every sequence that decodes.
+Proposals Scheduler::Impl::propose_all() {
+  Proposals all;
+  draft_tokens_left = config.draft_step_tokens;
+  for (const auto& sequence : running) {
+    if (!sequence->decoding() || outgrows_rope(*sequence)) continue;
+    ++all.rows;
+    const DraftCandidate candidate = propose(*sequence);
+    all.catches_up |= sequence->drafting.catch_up > 0;
+    if (candidate.most == 0) continue;
+    all.by_model |= candidate.by_model;
+    all.owners.push_back(sequence.get());
+    all.candidates.push_back(candidate);
+  }
+  return all;
 }
 
 // While plans do not wait: not before every one, since it takes a while where many sequences run.
 bool Scheduler::Impl::looks_for_drafts() {
   if (config.fixed_drafts >= 0) return true;
+  if (plans_to_rest > 0) {
+    --plans_to_rest;
+    return false;
+  }
   if (--plans_to_look > 0) return false;
   const auto rows = static_cast<int64_t>(running.size());
   plans_to_look = rows <= 16 ? 1 : rows <= 256 ? 8 : 32;
   return controller.could_gain(rows, std::min(config.max_step_tokens, config.max_head_rows) - rows);
 }
 
-void Scheduler::Impl::give_fixed_drafts(std::span<Sequence* const> owners, std::span<const DraftCandidate> candidates,
-                                        int64_t budget) {
+void Scheduler::Impl::give_fixed_drafts(const Proposals& proposals, int64_t budget) {
   speculating = true;
-  for (size_t i = 0; i < owners.size(); ++i) {
-    const int64_t count = std::min<int64_t>({config.fixed_drafts, candidates[i].most, budget});
-    owners[i]->drafting.count = static_cast<int32_t>(count);
+  for (size_t i = 0; i < proposals.owners.size(); ++i) {
+    const int64_t count = std::min<int64_t>({config.fixed_drafts, proposals.candidates[i].most, budget});
+    proposals.owners[i]->drafting.count = static_cast<int32_t>(count);
     budget -= count;
   }
 }
@@ -203,78 +209,6 @@ void Scheduler::Impl::append_draft_pass(Sequence& sequence, int32_t num_drafts, 
   ++record.draft_rows;
   record.draft_passes = std::max<int64_t>(record.draft_passes, num_drafts);
   record.catch_up_tokens += num_ids - 1;
-}
-
-// A token has become known: did the proposal say so?
-void Scheduler::Impl::watch_proposal(Sequence& sequence) {
-  Drafting& drafting = sequence.drafting;
-  if (drafting.proposal.empty()) return;
-  const auto length = static_cast<int32_t>(drafting.proposal.size());
-  const int32_t at = static_cast<int32_t>(sequence.tokens.size()) - 1 - drafting.proposed_at;
-  const bool agrees = sequence.tokens.back() == drafting.proposal[at];
-  if (agrees && at + 1 < length) return;
-  for (Acceptance* acceptance : {&drafting.ngram, &all_ngram}) acceptance->record(at + 1, at + agrees);
-  drafting.proposal.clear();
-}
-
-// What the step has told of drafts, and of its cost. Before its tokens are committed.
-void Scheduler::Impl::settle_drafts(const InFlight& plan, const StepResult& result) {
-  int64_t accepted = 0;
-  for (size_t i = 0; i < plan.verify.size(); ++i) {
-    const VerifyRow& row = plan.verify[i];
-    int32_t right = 0;
-    while (right < row.drafts && !(result.head[row.first + right + 1].flags & HeadResult::kRejected)) ++right;
-    settle_row(row, right, plan.by_model[i]);
-    accepted += right;
-  }
-  for (int32_t slot : plan.draft_slots)
-    if (slot_owner[slot]) note_model_filled(*slot_owner[slot]);
-  StepRecord record = plan.record;
-  record.seconds = result.seconds;
-  record.draft_seconds = result.draft_seconds;
-  record.idle_seconds = result.idle_seconds;
-  record.recorded = result.recorded;
-  if (record.seconds > 0) controller.observe(record);
-  SpeculationStats& sum = stats.speculation;
-  sum.catch_up_tokens += record.catch_up_tokens;
-  if (record.drafts == 0) return;
-  const auto rows = static_cast<int64_t>(plan.verify.size());
-  ++sum.steps;
-  sum.rows += rows;
-  sum.tokens += rows + accepted;
-  sum.draft_seconds += record.draft_seconds;
-  sum.seconds += record.seconds + record.draft_seconds + record.idle_seconds;
-  const auto all_rows = static_cast<double>(record.rows);
-  sum.seconds_without += (all_rows + static_cast<double>(accepted)) / all_rows * controller.plain_seconds(record.rows);
-}
-
-void Scheduler::Impl::settle_row(const VerifyRow& row, int32_t accepted, bool by_model) {
-  auto& counts = by_model ? stats.speculation.model : stats.speculation.ngram;
-  for (int32_t i = 0; i < row.drafts; ++i) ++counts.proposed[i], counts.accepted[i] += i < accepted;
-  if (by_model) all_model.record(row.drafts, accepted);
-
-  Sequence* sequence = slot_owner[row.slot];
-  if (!sequence) return;  // preempted
-  const auto known = static_cast<int32_t>(sequence->tokens.size());
-  sequence->computed = known + accepted;
-  sequence->drawn = known - sequence->prompt_size + accepted + 1;
-  while (static_cast<int32_t>(sequence->blocks.size()) > blocks_for(sequence->computed)) {
-    drop_block(sequence->blocks.back());
-    sequence->blocks.pop_back();
-    reserved_blocks += sequence->reserved;
-  }
-  if (!by_model) return;
-  sequence->drafting.model.record(row.drafts, accepted);
-  sequence->drafting.model_computed = std::min(sequence->drafting.model_computed, sequence->computed);
-}
-
-// Once it is so: copies of the plan that fills them come before.
-void Scheduler::Impl::note_model_filled(Sequence& sequence) {
-  Drafting& drafting = sequence.drafting;
-  const int32_t size = config.block_size;
-  for (int32_t i = drafting.model_noted / size; i * size < drafting.model_computed; ++i)
-    model_filled[sequence.blocks[i]] = std::min(size, drafting.model_computed - i * size);
-  drafting.model_noted = drafting.model_computed;
 }
 
 }  // namespace penstock
