@@ -146,8 +146,6 @@ void add_bench_command(CLI::App& app, Command& chosen) {
                    "this rate")
       ->check(between(0, 1))
       ->type_name("N");
-  add("--drafts", options->engine.config.fixed_drafts, -1, kMaxDrafts,
-      "of each sequence in every step; -1: as many as are expected to gain most");
   add_profile_flag(*command, options->engine);
   add_flags(*command, options->reports);
   command->add_flag("--ops", options->ops, "time each op alone against the machine's roofline, not the workload");

@@ -174,6 +174,12 @@ void add_speculation_flags(CLI::App& command, EngineFlags& flags, const std::str
                                          "--draft-model; auto: whichever gains more",
                                          "off");
   command.add_option(names, flags.draft_model, "a small model's folder, of the same tokenizer")->type_name("DIR");
+  command
+      .add_option("--drafts", flags.config.fixed_drafts,
+                  "of each sequence in every step, where there are so many; -1: as many as are expected to gain most")
+      ->capture_default_str()
+      ->check(between(-1, kMaxDrafts))
+      ->type_name("N");
 }
 
 void add_flags(CLI::App& command, SamplingFlags& flags) {
