@@ -4,6 +4,7 @@
 #   scripts/profile.sh ops [MODEL]      every op against the roofline measured in the same run
 #   scripts/profile.sh gpu [WORKLOAD…]  the ops and vLLM's workloads on a GPU, beside vLLM's figures (--list names them,
 #                                       --reports keeps their reports; PENSTOCK names a binary that is already built)
+#   scripts/profile.sh speculation [PAIR…]  what drafts gain on a GPU: 8b, 32b
 #   scripts/profile.sh tensor-parallel [PART…]  on a machine with two GPUs or more: all-reduce beside NCCL, two ranks and two
 #                                       replicas beside one (--list names the parts; PENSTOCK as above)
 set -euo pipefail
@@ -21,8 +22,11 @@ case ${1:-} in
   gpu)
     [ -n "${PENSTOCK:-}" ] || { scripts/build.sh release penstock; PENSTOCK=build/release/penstock; }
     python3 scripts/gpu_workloads.py --penstock "$PENSTOCK" "${@:2}" ;;
+  speculation)
+    [ -n "${PENSTOCK:-}" ] || { scripts/build.sh release penstock; PENSTOCK=build/release/penstock; }
+    python3 scripts/measure_speculation.py --penstock "$PENSTOCK" "${@:2}" ;;
   tensor-parallel)
     [ -n "${PENSTOCK:-}" ] || { scripts/build.sh release penstock; PENSTOCK=build/release/penstock; }
     python3 scripts/tensor_parallel.py --penstock "$PENSTOCK" "${@:2}" ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 64 ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 64 ;;
 esac
