@@ -32,6 +32,8 @@ Speculation resolved_speculation(const EngineFlags& flags) {
     throw Error(ExitCode::usage, "--draft-model: only --speculate draft and auto use one");
   if (flags.draft_model.empty() && speculation == Speculation::draft)
     throw Error(ExitCode::usage, "--speculate draft: needs the folder of a --draft-model");
+  if (flags.config.fixed_drafts >= 0 && speculation == Speculation::off)
+    throw Error(ExitCode::usage, "--drafts: only with --speculate");
   return speculation;
 }
 

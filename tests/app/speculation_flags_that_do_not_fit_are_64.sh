@@ -2,7 +2,7 @@
 source "$(dirname "$0")/support/setup.sh"
 requests 1 1 > in
 for flags in "--speculate draft" "--draft-model $MODEL" "--speculate off --draft-model $MODEL" \
-  "--speculate ngram --draft-model $MODEL" "--speculate always"; do
+  "--speculate ngram --draft-model $MODEL" "--speculate always" "--drafts 3"; do
   # shellcheck disable=SC2086
   expect 64 run -i in -o out $flags
   grep -q -e '--speculate' stderr || fail "no word of --speculate: $(< stderr)"

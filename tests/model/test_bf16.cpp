@@ -1,6 +1,7 @@
 // Whole models in bf16, on the CPU or on a GPU, beside f32 on the CPU, which test_golden.cpp holds to transformers.
 #include <cstring>
 
+#include "engine/model/rope_table.h"
 #include "tests/support/bf16_fixture.h"
 #include "tests/support/step_driver.h"
 #include "tests/support/test_gpus.h"
@@ -120,6 +121,33 @@ TEST_CASE("bf16 answers part from f32's, and from each other, only where it is c
   }
 }
 
+TEST_CASE("in bf16 drafts change no more than a batch does", "[tiny][bf16][drafts]") {
+  for (const std::string& name : test::tiny_models()) {
+    DYNAMIC_SECTION(name) {
+      Fixture fixture(name);
+      const auto base = tokens_of(fixture.answer(tested()));
+      // Drafts of the model for itself, or of its texts, in few rows and in many.
+      auto check = [&](Speculation speculation, int32_t drafts, EngineConfig config, int rounds = 1) {
+        config.speculation = speculation, config.fixed_drafts = drafts;
+        SpeculationStats stats;
+        const auto answers = fixture.answer(tested(config), SIZE_MAX, true, rounds, &stats);
+        fixture.check_close(tokens_of(answers), base, kBetweenRuns);
+        return stats;
+      };
+      const SpeculationStats own = check(Speculation::draft, 4, {.block_size = 16});
+      CHECK(own.steps > 0);
+      // A draft model knows no second table for long texts.
+      if (RopeLayout(fixture.model, fixture.model.max_positions).long_from == 0)
+        CHECK(static_cast<double>(own.model.accepted[0]) >= 0.9 * static_cast<double>(own.model.proposed[0]));
+      check(Speculation::draft, 15, {.max_batch = 2, .block_size = 32, .prefix_cache = false});
+      check(Speculation::draft, 7, {.max_batch = 1});
+      check(Speculation::draft, 3, {.kv_blocks = 24, .block_size = 16}, 2);  // preempts, and finds prompts in the cache
+      check(Speculation::ngram, 6, {.block_size = 16});
+      check(Speculation::draft, 2, {.block_size = 16, .graphs = false});
+    }
+  }
+}
+
 TEST_CASE("in bf16 ranks answer as one does", "[tiny][bf16][ranks]") {
   for (const std::string& name : test::tiny_models()) {
     DYNAMIC_SECTION(name) {
@@ -140,6 +168,9 @@ TEST_CASE("in bf16 ranks answer as one does", "[tiny][bf16][ranks]") {
         for (bool graphs : {true, false})
           fixture.check_close(tokens_of(fixture.answer(config({.block_size = 16, .graphs = graphs}))), base,
                               kBetweenRuns);
+        EngineConfig drafting = config({.block_size = 16});
+        drafting.speculation = Speculation::draft, drafting.fixed_drafts = 3;
+        fixture.check_close(tokens_of(fixture.answer(drafting)), base, kBetweenRuns);
       }
     }
   }

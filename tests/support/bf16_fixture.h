@@ -77,9 +77,9 @@ class Bf16Fixture {
     return all;
   }
 
-  // Every position: the argmax agrees, or was close. At least `share` of the positions agree. On random models, which are
-  // shallow, each logit is off by half the bound at most; a real model has positions whose activations are a thousand
-  // times the others', where bf16 moves a whole row of logits and no token.
+  // Every position: the argmax agrees, or was close. At least `share` of the positions agree. On random models, which
+  // are shallow, each logit is off by half the bound at most; a real model has positions whose activations are a
+  // thousand times the others', where bf16 moves a whole row of logits and no token.
   void check_logits(const EngineConfig& config, const std::vector<Tokens>& sequences,
                     const std::vector<std::vector<Logits>>& want, double share) const {
     const auto got = logits(config, sequences);
@@ -108,11 +108,14 @@ class Bf16Fixture {
     CHECK(worst > 0);  // two sides, not one side twice
   }
 
-  // The golden prompts' answers, in rounds one after the other; the last round's count.
+  // The golden prompts' answers, in rounds one after the other; the last round's count. Where a model is to draft, it
+  // drafts for itself.
   std::vector<SequenceOutput> answer(const EngineConfig& config, size_t count = SIZE_MAX, bool stops = true,
-                                     int rounds = 1) const {
+                                     int rounds = 1, SpeculationStats* drafts = nullptr) const {
     StageTimes times;
-    Fleet engine(folder, model, config, times);
+    std::optional<DraftFolder> draft;
+    if (config.speculation == Speculation::draft) draft = {folder.path, model, model.vocab};
+    Fleet engine(folder, model, config, times, draft);
     count = std::min(count, golden.answers.size());
     std::vector<SequenceOutput> outputs(count);
     for (int round = 0; round < rounds; ++round) {
@@ -131,6 +134,7 @@ class Bf16Fixture {
           outputs[output.tag] = std::move(output), ++done;
         }
     }
+    if (drafts) *drafts = engine.stats().scheduler.speculation;
     return outputs;
   }
 
