@@ -16,6 +16,15 @@ void add_share(StepSeries::Point& point, const StepSample& step, double share, d
   point.block_seconds += seconds * static_cast<double>(step.kv_blocks);
 }
 
+void add_point(StepSeries::Point& sum, const StepSeries::Point& other) {
+  sum.prefill_tokens += other.prefill_tokens;
+  sum.decode_tokens += other.decode_tokens;
+  sum.drafts += other.drafts;
+  sum.accepted_drafts += other.accepted_drafts;
+  sum.sequence_seconds += other.sequence_seconds;
+  sum.block_seconds += other.block_seconds;
+}
+
 }  // namespace
 
 void StepSeries::add(const StepSample& step) {
@@ -39,14 +48,7 @@ StepSeries& StepSeries::operator+=(StepSeries other) {
   while (interval_ < other.interval_) halve();
   while (other.interval_ < interval_) other.halve();
   points_.resize(std::max(points_.size(), other.points_.size()));
-  for (size_t i = 0; i < other.points_.size(); ++i) {
-    points_[i].prefill_tokens += other.points_[i].prefill_tokens;
-    points_[i].decode_tokens += other.points_[i].decode_tokens;
-    points_[i].drafts += other.points_[i].drafts;
-    points_[i].accepted_drafts += other.points_[i].accepted_drafts;
-    points_[i].sequence_seconds += other.points_[i].sequence_seconds;
-    points_[i].block_seconds += other.points_[i].block_seconds;
-  }
+  for (size_t i = 0; i < other.points_.size(); ++i) add_point(points_[i], other.points_[i]);
   seconds_ = std::max(seconds_, other.seconds_);
   return *this;
 }
@@ -55,15 +57,7 @@ void StepSeries::halve() {
   const size_t half = (points_.size() + 1) / 2;
   for (size_t i = 0; i < half; ++i) {
     Point sum = points_[2 * i];
-    if (2 * i + 1 < points_.size()) {
-      const Point& next = points_[2 * i + 1];
-      sum.prefill_tokens += next.prefill_tokens;
-      sum.decode_tokens += next.decode_tokens;
-      sum.drafts += next.drafts;
-      sum.accepted_drafts += next.accepted_drafts;
-      sum.sequence_seconds += next.sequence_seconds;
-      sum.block_seconds += next.block_seconds;
-    }
+    if (2 * i + 1 < points_.size()) add_point(sum, points_[2 * i + 1]);
     points_[i] = sum;
   }
   points_.resize(half);

@@ -28,8 +28,7 @@ void draw_from_table(const DrawFromTable& op) {
     if (want.slot < 0 || want.target >= 0 || head.results[r].token < 0) continue;
     const int32_t token = table_token(want, op.vocab, op.agreement);
     head.results[r].token = token;
-    if (want.draw == DrawKind::next) head.last_tokens[want.slot] = token;
-    if (want.draw == DrawKind::draft) head.drafts[int64_t{want.slot} * kMaxDrafts + want.drafted] = token;
+    keep_token(want, token, head.last_tokens, head.drafts);
   }
 }
 

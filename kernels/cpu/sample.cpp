@@ -23,8 +23,6 @@ struct Workspace {
                    carver.take<int32_t>(vocab + LogitsRow::kBlock), 0} {}
 };
 
-bool takes_peak(const HeadRow& want) { return !(want.temperature > 0 && want.top_p > 0 && want.top_k != 1); }
-
 // Draws a token from one row. Everything is in scaled logits (x - peak) / temperature, so that none is above 0.
 class RowSampler {
  public:
@@ -160,7 +158,7 @@ HeadResult draw_edited(const float* logits, int64_t vocab, const HeadRow& want, 
   LogitsRow row(work.edited, vocab);
   Peak peak = find_peak(row, work.block_largest);
   if (!peak.finite) return {.flags = peak.empty ? HeadResult::kAllBanned : HeadResult::kNonFinite};
-  if (takes_peak(want)) return {.token = peak.id};
+  if (takes_likeliest(want)) return {.token = peak.id};
   return {.token = RowSampler(row, vocab, want, work, peak, sum_of_exp(row, peak.logit, 1.0f)).run()};
 }
 
@@ -180,7 +178,7 @@ HeadResult sample_row(const Head& op, int64_t r, const Workspace& work) {
   HeadResult result{.token = peak.id};
   if (want.edits != 0)
     result = draw_edited(logits, vocab, want, op, work);
-  else if (!takes_peak(want))
+  else if (!takes_likeliest(want))
     result.token = RowSampler(row, vocab, want, work, peak, total).run();
   if (result.token < 0) return result;
   result.logprob = log_probability(row[result.token], peak.logit, total);
@@ -188,18 +186,9 @@ HeadResult sample_row(const Head& op, int64_t r, const Workspace& work) {
 }
 
 void keep(const Head& op, const HeadRow& want, int32_t token) {
-  const int64_t slot = want.slot;
-  switch (want.draw) {
-    case DrawKind::next:
-      op.last_tokens[slot] = token < 0 ? 0 : token;
-      if (want.edits != 0 && token >= 0) count_drawn(op.slots.counts[slot * op.slots.vocab + token]);
-      break;
-    case DrawKind::verify:
-      break;
-    case DrawKind::draft:
-      op.drafts[slot * kMaxDrafts + want.drafted] = token < 0 ? 0 : token;
-      break;
-  }
+  keep_token(want, token, op.last_tokens, op.drafts);
+  if (want.draw == DrawKind::next && want.edits != 0 && token >= 0)
+    count_drawn(op.slots.counts[want.slot * op.slots.vocab + token]);
 }
 
 }  // namespace

@@ -66,22 +66,9 @@ __device__ void for_each_drafted(const HeadRows& op, const HeadRow& want, Penali
 
 // Puts a row's token where the row wants it; -1: none could be drawn. By one thread.
 __device__ inline void keep(const HeadRows& op, const HeadRow& want, int32_t token) {
-  const int64_t slot = want.slot;
-  switch (want.draw) {
-    case DrawKind::next:
-      op.last_tokens[slot] = max(token, 0);
-      if (want.edits != 0 && token >= 0) count_drawn(op.slots.counts[slot * op.slots.vocab + token], 1);
-      break;
-    case DrawKind::verify:
-      break;
-    case DrawKind::draft:
-      op.drafts[slot * kMaxDrafts + want.drafted] = max(token, 0);
-      break;
-  }
-}
-
-__device__ inline bool takes_peak(const HeadRow& want) {
-  return !(want.temperature > 0 && want.top_p > 0 && want.top_k != 1);
+  keep_token(want, token, op.last_tokens, op.drafts);
+  if (want.draw == DrawKind::next && want.edits != 0 && token >= 0)
+    count_drawn(op.slots.counts[want.slot * op.slots.vocab + token], 1);
 }
 
 }  // namespace penstock::cuda

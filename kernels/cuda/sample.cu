@@ -40,7 +40,7 @@ __device__ void edit_row(float* edited, const float* logits, const HeadRow& want
 // From logits with that peak.
 __device__ int32_t choose(RowShared& shared, const float* logits, int32_t vocab, const HeadRow& want,
                           const Peak& peak) {
-  if (takes_peak(want)) return peak.id;
+  if (takes_likeliest(want)) return peak.id;
   const ScaledRow row(logits, vocab, peak.logit, want.temperature);
   draw(shared, row, want, filter(shared, row, want));
   return shared.best_id < 0 ? peak.id : shared.best_id;

@@ -59,7 +59,7 @@ __device__ void write_top(ClusterSampler& row, TopLogprob* top, const float* log
 // The leader's result is the row's.
 __device__ HeadResult sample_row(ClusterSampler& row, const HeadRows& op, const HeadRow& want, const float* logits,
                                  TopLogprob* top) {
-  const bool draws = !takes_peak(want), edited = want.edits != 0;
+  const bool draws = !takes_likeliest(want), edited = want.edits != 0;
   const float inverse_temperature = draws ? Scale::of(0, want.temperature).inverse : 1;
   double scaled_total;
   const Peak peak = row.find_peak(edited ? 1 : inverse_temperature, scaled_total);
