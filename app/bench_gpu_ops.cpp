@@ -35,6 +35,7 @@ class GpuOpBench {
         roof_(backend_->measure_roofline()) {}
 
   void run() {
+    backend_->set_autotune(true);
     std::printf("matmul 8192 x 8192 x 8192: %.1f TFLOP/s, copies: %.2f TB/s\n", roof_.flops * 1e-12,
                 roof_.memory_bytes * 1e-12);
     std::printf("%-14s %-30s %10s %9s %8s  %s\n", "op", "shape", "us", "TFLOP/s", "TB/s", "of the roofline");

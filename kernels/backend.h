@@ -250,6 +250,9 @@ class Backend {
   // `step` calls verbs on this backend. On CUDA they are captured, not run; on the CPU `step` itself is kept.
   virtual std::unique_ptr<Graph> record(std::function<void()> step) = 0;
   virtual int64_t graph_bytes(int64_t verbs) const = 0;  // what a recorded step of so many verbs takes, at most
+  // Whether the verbs from now on may take a while to find the fastest way for their sizes (tens of milliseconds, once);
+  // otherwise they take the way that is expected to be. At first off. Results may differ by rounding.
+  virtual void set_autotune(bool) {}
 
   // --- ops ----------------------------------------------------------------------------------------------------------
   virtual void embed(const Embed&) = 0;

@@ -48,8 +48,8 @@ def decode_rate(report):
 
 def main_bucket(report):
     """Milliseconds of a step of the bucket that most decode steps had."""
-    steps = max((step for step in report["steps"] if step["kind"] == "decode"), key=lambda step: step["steps"])
-    return steps["milliseconds"]
+    bucket = max((step for step in report["steps"] if step["kind"] == "decode"), key=lambda step: step["steps"])
+    return bucket["milliseconds"] / bucket["steps"]
 
 
 def batch_one(args, pair):

@@ -24,11 +24,12 @@ std::vector<Draft> by_worth(std::span<const DraftCandidate> candidates, int64_t 
 }  // namespace
 
 void DraftController::observe(const StepRecord& step) {
+  if (step.warming) return;
   any_.observe(step.tokens, step.seconds);
   if (step.prefill_tokens == 0) decoding_.observe(step.tokens, step.seconds);
   if (step.draft_passes > 0 && step.catch_up_tokens <= step.draft_rows)
     draft_.observe(step.draft_rows, step.draft_seconds / static_cast<double>(step.draft_passes));
-  if (step.alone && step.drafts > 0 && !step.recorded) gap_.observe(1, step.idle_seconds);
+  if (step.alone && step.drafts > 0) gap_.observe(1, step.idle_seconds);
 }
 
 double DraftController::step_seconds(int64_t tokens) const {

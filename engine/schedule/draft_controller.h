@@ -35,7 +35,7 @@ struct StepRecord {
   int64_t draft_rows = 0, draft_passes = 0;  // of the draft model
   int64_t catch_up_tokens = 0;               // that the first pass was fed beside one a row
   bool alone = false;                        // nothing else was in flight: the device waited for the host before it
-  bool recorded = false;                     // graphs, while the device waited
+  bool warming = false;                      // something ran for the first time: no later one is like it
   double seconds = 0, draft_seconds = 0, idle_seconds = 0;
 };
 
@@ -67,12 +67,11 @@ class DraftController {
   double pass_seconds(int64_t rows) const;
   double catch_up_seconds(std::span<const DraftCandidate> candidates) const;
 
-  static constexpr int64_t kFirst = 2;  // the first of a size are no replays, and their products may be timed in them
   const double draft_share_;
-  StepCost decoding_{kFirst};  // steps without prefill
-  StepCost any_{kFirst};       // all steps: what larger ones may cost
-  StepCost draft_{kFirst};     // one pass of the draft model, by its rows
-  StepCost gap_{4 * kFirst};   // the device's wait before a step whose drafts hung on the one before
+  StepCost decoding_;  // steps without prefill
+  StepCost any_;       // all steps: what larger ones may cost
+  StepCost draft_;     // one pass of the draft model, by its rows
+  StepCost gap_;       // the device's wait before a step whose drafts hung on the one before
 };
 
 }  // namespace penstock

@@ -33,7 +33,7 @@ void Scheduler::Impl::settle_drafts(const InFlight& plan, const StepResult& resu
   record.seconds = result.seconds;
   record.draft_seconds = result.draft_seconds;
   record.idle_seconds = result.idle_seconds;
-  record.recorded = result.recorded;
+  record.warming = result.warming;
   if (record.seconds > 0) controller.observe(record);
   SpeculationStats& sum = stats.speculation;
   sum.catch_up_tokens += record.catch_up_tokens;
@@ -48,7 +48,7 @@ void Scheduler::Impl::settle_drafts(const InFlight& plan, const StepResult& resu
   const double without = (all_rows + static_cast<double>(accepted)) / all_rows * controller.plain_seconds(record.rows);
   sum.seconds += seconds;
   sum.seconds_without += without;
-  if (config.fixed_drafts < 0 && !record.recorded && controller.knows(record.tokens)) judge(without, seconds);
+  if (config.fixed_drafts < 0 && !record.warming && controller.knows(record.tokens)) judge(without, seconds);
 }
 
 // What comes of drafts counts more than what was expected of them: where they cost time after all, it is decoded

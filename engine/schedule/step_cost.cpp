@@ -20,12 +20,7 @@ int64_t StepCost::size_class(int64_t tokens) {
 }
 
 void StepCost::observe(int64_t tokens, double seconds) {
-  const int64_t size = size_class(tokens);
-  int64_t& seen = seen_[size];
-  if (seen < ignored_)
-    ++seen;
-  else
-    sizes_[size].add(seconds);
+  sizes_[size_class(tokens)].add(seconds);
 }
 
 double StepCost::beyond(int64_t tokens) const {

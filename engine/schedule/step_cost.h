@@ -8,9 +8,6 @@ namespace penstock {
 
 class StepCost {
  public:
-  // ignored: of each size, so many steps at first, which run as no later one does.
-  explicit StepCost(int64_t ignored = 0) : ignored_(ignored) {}
-
   void observe(int64_t tokens, double seconds);
 
   // Between sizes that were seen a straight line; below the smallest, that one's. A few tokens above the largest, that
@@ -38,8 +35,6 @@ class StepCost {
   static int64_t size_class(int64_t tokens);
   double beyond(int64_t tokens) const;
 
-  int64_t ignored_;
-  std::map<int64_t, int64_t> seen_;  // of each size, at most ignored_
   std::map<int64_t, Recent> sizes_;
 };
 

@@ -83,7 +83,7 @@ struct StepResult {
   double seconds = 0;            // of the device: the step, without its drafts
   double draft_seconds = 0;      // before it, by the draft model
   double idle_seconds = 0;       // of the device, before those: since the end of the step before
-  bool recorded = false;         // graphs meanwhile
+  bool warming = false;          // something of it ran for the first time, and took longer than it will
 
   int64_t num_rejected() const {  // drafts
     return std::count_if(head.begin(), head.end(),

@@ -60,8 +60,8 @@ ModelRunner::Step ModelRunner::start(const StepPlan& plan) {
   PassRunner::Pass pass = target_.prepare(plan);
   std::vector<DraftPass> drafts = prepare_drafts(plan);
   step.bucket = pass.bucket, step.head_bucket = pass.head_bucket, step.timed = pass.timed;
-  step.recorded = pass.recorded ||
-                  std::any_of(drafts.begin(), drafts.end(), [](const DraftPass& draft) { return draft.pass.recorded; });
+  step.recorded = pass.recorded, step.warming = pass.warming;
+  for (const DraftPass& draft : drafts) step.recorded |= draft.pass.recorded, step.warming |= draft.pass.warming;
   step.graphs = target_.graphs() + (draft_ ? draft_->graphs() : 0);
   step.graph_bytes = target_.graph_bytes() + (draft_ ? draft_->graph_bytes() : 0);
   upload(plan, pass);
@@ -97,6 +97,7 @@ StepResult ModelRunner::finish(const Step& step, Timing& timing) {
             .graphs = step.graphs,
             .graph_bytes = step.graph_bytes,
             .recorded = step.recorded,
+            .warming = step.warming,
             .ops = {}};
   if (step.timed) {
     timing.ops.emplace();
@@ -106,7 +107,8 @@ StepResult ModelRunner::finish(const Step& step, Timing& timing) {
                     .head = std::vector<HeadResult>(step.wanted),
                     .top = {},
                     .seconds = timing.seconds,
-                    .draft_seconds = timing.draft_seconds};
+                    .draft_seconds = timing.draft_seconds,
+                    .warming = timing.warming};
   const int64_t head_bytes = step.wanted * static_cast<int64_t>(sizeof(HeadResult));
   if (step.wanted > 0) std::memcpy(result.head.data(), step.results, head_bytes);
   if (step.wants_top) {

@@ -35,6 +35,7 @@ class ModelRunner {
     int64_t graphs = 0;        // recorded so far
     int64_t graph_bytes = 0;   // of the device, by those
     bool recorded = false;     // graphs, before the step began
+    bool warming = false;      // something ran for the first time, or was recorded
     std::optional<OpTimes> ops;
   };
 
@@ -42,7 +43,7 @@ class ModelRunner {
   struct Step {
     uint64_t id = 0;
     int64_t bucket = 0, wanted = 0, head_bucket = 0, graphs = 0, graph_bytes = 0;
-    bool wants_top = false, recorded = false, timed = false;
+    bool wants_top = false, recorded = false, warming = false, timed = false;
     std::unique_ptr<Moment> draft_begin;  // null: no drafts
     std::unique_ptr<Moment> begin, head_begin, end, downloaded;
     std::vector<std::shared_ptr<const OpMarks>> marks;  // of a timed step

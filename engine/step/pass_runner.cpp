@@ -51,17 +51,24 @@ PassRunner::Pass PassRunner::prepare(const StepPlan& plan) {
   const int64_t most = head_buckets_.back();
   for (int64_t first = 0; first < pass.head_bucket; first += most)
     pass.parts.push_back({first, std::min(most, pass.head_bucket - first), pass.timed});
-  if (!config_.graphs) return pass;
-  // Not at a part's first use: many sizes come only once, on the way into a job and out of it, and run eagerly.
   std::vector<Part> wanted;
-  for (const Part& part : pass.parts)
-    if (!recorded_[part].graph && recorded_[part].uses > 0) wanted.push_back(part);
-  pass.recorded = !wanted.empty();
-  if (pass.recorded)
-    while_all_rest([&] {
-      for (const Part& part : wanted) record(part, recorded_[part]);
-    });
+  for (const Part& part : pass.parts) {
+    const RecordedPart& recorded = recorded_[part];
+    pass.warming |= recorded.uses == 0 || recorded.uses == kUsesBeforeTuning;
+    if (wants_recording(recorded)) wanted.push_back(part);
+  }
+  if (wanted.empty()) return pass;
+  pass.recorded = pass.warming = true;
+  while_all_rest([&] {
+    for (const Part& part : wanted) record(part, recorded_[part]);
+  });
   return pass;
+}
+
+// Not at a part's first use: many sizes come only once, on the way into a job and out of it, and run eagerly.
+bool PassRunner::wants_recording(const RecordedPart& part) const {
+  if (!config_.graphs || part.uses == 0) return false;
+  return !part.graph || part.uses == kUsesBeforeTuning;
 }
 
 void PassRunner::copy_blocks(const StepPlan& plan) {
@@ -106,7 +113,8 @@ int64_t PassRunner::padded_head_rows(int64_t wanted) const {
   return wanted - rest + (rest ? bucket_for(head_buckets_, rest) : 0);
 }
 
-void PassRunner::compute(const Part& part) {
+void PassRunner::compute(const Part& part, bool tuned) {
+  backend_.set_autotune(tuned);
   if (part.first == Part::kTrunk) return decoder_.trunk(buffers_.view(part.bucket), kv_.layers(), slots_.last_tokens());
   decoder_.head(part.bucket, buffers_.head_tokens() + part.first,
                 {.logits = {},
@@ -121,25 +129,30 @@ void PassRunner::compute(const Part& part) {
 void PassRunner::record(const Part& part, RecordedPart& recorded) {
   StageTimer timer(times_, Stage::capture_graphs);
   if (part.timed) profiler_->mark_into((recorded.marks = std::make_shared<OpMarks>()).get());
-  recorded.graph = backend_.record([this, part] { compute(part); });
+  if (recorded.graph) {
+    --graphs_;
+    graph_bytes_ -= recorded.graph->bytes();
+    recorded.graph.reset();
+  }
+  recorded.graph = backend_.record([this, part, tuned = recorded.uses >= kUsesBeforeTuning] { compute(part, tuned); });
   if (part.timed) profiler_->mark_into(nullptr);
   ++graphs_;
   graph_bytes_ += recorded.graph->bytes();
 }
 
 void PassRunner::run(const Part& part, Pass& pass) {
-  RecordedPart* recorded = config_.graphs ? &recorded_[part] : nullptr;
-  const bool replays = recorded && recorded->graph;
+  RecordedPart& recorded = recorded_[part];
+  const bool replays = recorded.graph != nullptr;
   if (part.timed) {
-    std::shared_ptr<OpMarks> marks = replays ? recorded->marks : std::make_shared<OpMarks>();
+    std::shared_ptr<OpMarks> marks = replays ? recorded.marks : std::make_shared<OpMarks>();
     profiler_->mark_into(marks.get());
     pass.marks.push_back(std::move(marks));
   }
   if (replays)
-    recorded->graph->replay();
+    recorded.graph->replay();
   else
-    while_all_rest([&] { compute(part); });
-  if (recorded && !replays) ++recorded->uses;
+    while_all_rest([&] { compute(part, recorded.uses == kUsesBeforeTuning); });
+  ++recorded.uses;
   if (part.timed) profiler_->mark_into(nullptr);
 }
 

@@ -85,6 +85,7 @@ class ProfilingBackend : public Backend {
 
   std::unique_ptr<Graph> record(std::function<void()> step) override { return inner_->record(std::move(step)); }
   int64_t graph_bytes(int64_t verbs) const override { return inner_->graph_bytes(verbs); }
+  void set_autotune(bool on) override { inner_->set_autotune(on); }
 
   void embed(const Embed&) override;
   void matmul(const Matmul&) override;

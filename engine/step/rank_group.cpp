@@ -239,7 +239,6 @@ RankGroup::Done RankGroup::wait() {
     one.result = ModelRunner::finish(step, one.timing);
     if (impl_->last.end) one.timing.idle_seconds = step.first_moment().seconds_since(*impl_->last.end);
     one.result.idle_seconds = one.timing.idle_seconds;
-    one.result.recorded = one.timing.recorded;
   } catch (...) {
     impl_->fail(named(std::current_exception(), impl_->name(0)));
   }

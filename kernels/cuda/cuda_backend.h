@@ -43,6 +43,7 @@ class CudaBackend : public Backend {
 
   std::unique_ptr<Graph> record(std::function<void()> step) override;
   int64_t graph_bytes(int64_t verbs) const override;
+  void set_autotune(bool on) override { matmuls_.set_autotune(on); }
 
   void embed(const Embed&) override;
   void matmul(const Matmul&) override;

@@ -70,7 +70,6 @@ struct Matmuls::Plan {
   cublasLtMatrixLayout_t weight = nullptr, x = nullptr, out = nullptr;
   cublasLtMatmulAlgo_t algorithm{};
   std::vector<cublasLtMatmulAlgo_t> untimed;  // candidates; cuBLASLt's own choice comes first
-  const void* first_weight = nullptr;  // of the first product of this shape: the next step begins when it returns
 
   explicit Plan(const MatmulShape& shape) {
     PENSTOCK_CUBLAS(cublaslt().desc_create(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F));
@@ -128,13 +127,11 @@ const Matmuls::Plan& Matmuls::plan_for(const MatmulShape& shape, const Matmul& o
     } else {
       fresh->untimed = candidates(*fresh);
       fresh->algorithm = fresh->untimed[0];
-      fresh->first_weight = op.weight.storage.data();
     }
     plan = std::move(fresh);
-    if (!plan->untimed.empty()) return *plan;
   }
-  // A shape that never comes again is not worth timing; nor can it be while what out holds is wanted.
-  if (plan->untimed.size() > 1 && plan->first_weight == op.weight.storage.data() && !op.accumulate) {
+  // Not while what out holds is wanted.
+  if (autotune_ && plan->untimed.size() > 1 && !op.accumulate) {
     finish_work();
     plan->algorithm = fastest(plan->untimed, *plan, op, workspace);
     plan->untimed.clear();

@@ -13,8 +13,8 @@
 
 namespace penstock::cuda {
 
-// One backend's. A shape's first products are cuBLASLt's own choice; when the first of their weights comes a second
-// time, its candidates are timed and the fastest is kept, here and in the MatmulCache.
+// One backend's. A shape's products are made in the way that cuBLASLt expects to be the fastest, until one comes while
+// autotuning is on: then its candidates are timed and the fastest is kept, here and in the MatmulCache.
 class Matmuls {
  public:
   static constexpr int64_t kWorkspaceBytes = int64_t{64} << 20;
@@ -27,6 +27,7 @@ class Matmuls {
   // Enqueued on `stream`, which may be captured. finish_work() waits until nothing is under way that uses the
   // workspace, x or out: a shape is timed on them. Errors: Error(internal) when cuBLASLt has no way to do it.
   void run(const Matmul& op, void* workspace, cudaStream_t stream, const std::function<void()>& finish_work);
+  void set_autotune(bool on) { autotune_ = on; }
 
  private:
   struct Plan;
@@ -40,6 +41,7 @@ class Matmuls {
 
   cublasLtHandle_t handle_ = nullptr;
   MatmulCache cache_;
+  bool autotune_ = false;
   std::map<MatmulShape, std::unique_ptr<Plan>> plans_;
 };
 

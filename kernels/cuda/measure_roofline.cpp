@@ -52,7 +52,9 @@ Roofline CudaBackend::measure_roofline() {
   Roofline roof;
   const Weight weight{borrowed(quarter[1]), DType::bf16, kSize, kSize};
   const Tensor x{quarter[0], DType::bf16, kSize, kSize, kSize}, out{quarter[3], DType::bf16, kSize, kSize, kSize};
+  set_autotune(true);
   roof.flops = 2.0 * kSize * kSize * kSize / least_seconds(*this, 6, [&] { matmul({out, x, weight}); });
+  set_autotune(false);
 
   // K's block 0 onto its block 1, V's likewise: two quarters are read and two written.
   const KvCache cache{quarter[0], quarter[2], DType::bf16, 2, 1, kSize, kSize};

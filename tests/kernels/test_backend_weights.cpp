@@ -126,6 +126,23 @@ TEST_CASE("a backend's matmul of few rows and more out features than a GPU takes
   }
 }
 
+TEST_CASE("a backend's matmul while it looks for the fastest way, and by what it found") {
+  auto backend = test_backend();
+  for (int64_t rows : {9, 65, 1025}) {
+    INFO(rows << " rows");
+    Product product(*backend, rows, 64, 72, backend->activation_dtype());
+    std::vector<float> before = rounded(*backend, normal_values(rows * product.out_stride, 5));
+    std::vector<float> found;
+    for (bool autotune : {false, true, false}) {
+      backend->set_autotune(autotune);
+      auto got = product.run(*backend, true, false, before);
+      REQUIRE(product.check(got, true, false, before) == "");
+      if (!found.empty()) CHECK(got == found);
+      if (autotune) found = got;
+    }
+  }
+}
+
 TEST_CASE("a backend's matmul, small", "[sanitize]") {
   auto backend = test_backend();
   for (int64_t rows : {1, 3, 8, 9, 17}) {

@@ -95,6 +95,16 @@ TEST_CASE("a full batch is left alone, its tail is not") {
   CHECK_FALSE(controller.could_gain(512, 8192));
 }
 
+TEST_CASE("a step in which something ran for the first time says nothing of later ones") {
+  DraftController controller(0.1);
+  const StepRecord step{.rows = 1, .tokens = 1, .warming = true, .seconds = 50};
+  controller.observe(step);
+  CHECK(controller.plain_seconds(1) == 0);
+  learn(controller, {1, 64, 0.1}, 1, 1);
+  controller.observe(step);
+  CHECK(controller.plain_seconds(1) == 1);
+}
+
 TEST_CASE("what waiting for the host costs is counted") {
   const Device device{1, 64, 0};
   DraftController controller(0);
