@@ -37,12 +37,12 @@ void check_equal(const std::vector<SequenceOutput>& a, const std::vector<Sequenc
 }
 
 // Chunks, whole prompts and decoding in steps that are buckets, so that graphs pad nothing.
-std::vector<HeadResult> mixed_steps(const Fixture& fixture, const EngineConfig& config) {
+std::vector<HeadResult> mixed_steps(const Fixture& fixture, const EngineConfig& config, bool host_products = false) {
   std::vector<Tokens> prompts(8);
   for (int32_t s = 0; s < 8; ++s)
     for (int32_t i = 0; i < (s < 4 ? 16 : 28); ++i)
       prompts[s].push_back(static_cast<int32_t>((s * 37 + i * 11 + 5) % fixture.model.vocab));
-  test::StepDriver driver(fixture.model, fixture.files, config, prompts, 48);
+  test::StepDriver driver(fixture.model, fixture.files, config, prompts, 48, host_products);
   std::vector<HeadResult> results;
   auto step = [&](int32_t first, int32_t second) {  // tokens of the first four sequences, and of the others
     std::vector<test::StepDriver::Row> rows;
@@ -198,7 +198,17 @@ TEST_CASE("SmolLM2 in bf16 is within the bound of f32", "[smollm2][bf16]") {
   }
 }
 
-TEST_CASE("a tiny model's steps, small", "[.sanitize]") {
+TEST_CASE("a tiny model's steps, small, but for products", "[.sanitize]") {
+  for (const std::string& name : test::tiny_models()) {
+    DYNAMIC_SECTION(name) {
+      Fixture fixture(name);
+      const EngineConfig config = tested({.block_size = 16, .graphs = false});
+      for (const HeadResult& result : mixed_steps(fixture, config, on_cuda())) CHECK(result.flags == 0);
+    }
+  }
+}
+
+TEST_CASE("a tiny model's steps, small", "[.sanitize_memory]") {
   for (std::string name : {"tiny-llama", "tiny-gemma2", "tiny-qwen3"}) {
     Fixture fixture(name);
     for (const HeadResult& result : mixed_steps(fixture, tested({.block_size = 16, .graphs = false})))
@@ -207,7 +217,7 @@ TEST_CASE("a tiny model's steps, small", "[.sanitize]") {
   }
 }
 
-TEST_CASE("a tiny model's graphs, small", "[.sanitize_graphs]") {
+TEST_CASE("a tiny model's graphs, small", "[.sanitize_memory]") {
   Fixture fixture("tiny-llama");
   for (const HeadResult& result : mixed_steps(fixture, tested({.block_size = 16}))) CHECK(result.flags == 0);
   CHECK(fixture.answer(tested({.max_batch = 4, .block_size = 16}), 4).size() == 4);

@@ -6,6 +6,7 @@
 #include "engine/model/weights.h"
 #include "engine/step/model_runner.h"
 #include "kernels/communicator.h"
+#include "tests/support/host_products.h"
 
 namespace penstock::test {
 
@@ -15,19 +16,16 @@ class StepDriver {
     int32_t sequence, tokens;
   };
 
-  // prompts[s] is sequence s, in slot s. All references must outlive the driver.
+  // prompts[s] is sequence s, in slot s. All references must outlive the driver. host_products: see host_products.h.
   StepDriver(const ModelConfig& model, const SafetensorsFolder& files, const EngineConfig& config,
-             std::vector<std::vector<int32_t>> prompts, int32_t max_tokens)
+             std::vector<std::vector<int32_t>> prompts, int32_t max_tokens, bool host_products = false)
       : model_(model),
         config_(placed(config, prompts.size(), max_tokens)),
         prompts_(std::move(prompts)),
         blocks_each_((max_tokens + config_.block_size - 1) / config_.block_size),
         shard_(model_, 0, 1),
         communicators_(make_thread_communicators(1)),
-        backend_(make_backend({.device = config_.device,
-                               .dtype = config_.dtype,
-                               .threads = config_.threads,
-                               .poison_memory = config_.poison_memory})),
+        backend_(backend_for(config_, host_products)),
         memory_(plan_memory(model_, config_, shard_, *backend_)),
         runner_(model_, config_, memory_, shard_, &files, config_.threads, *backend_, *communicators_[0], times_),
         computed_(prompts_.size()) {}
@@ -59,6 +57,14 @@ class StepDriver {
   }
 
  private:
+  static std::unique_ptr<Backend> backend_for(const EngineConfig& config, bool host_products) {
+    auto backend = make_backend({.device = config.device,
+                                 .dtype = config.dtype,
+                                 .threads = config.threads,
+                                 .poison_memory = config.poison_memory});
+    if (!host_products) return backend;
+    return std::make_unique<HostProducts>(std::move(backend));
+  }
   static EngineConfig placed(EngineConfig config, size_t sequences, int32_t max_tokens) {
     config.kv_blocks = static_cast<int64_t>(sequences) * ((max_tokens + config.block_size - 1) / config.block_size);
     return config;
