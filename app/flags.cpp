@@ -154,6 +154,9 @@ void add_flags(CLI::App& command, EngineFlags& flags) {
   add_choice<KernelChoice>(command, "--kernels", config.kernels,
                            {{"auto", KernelChoice::automatic}, {"generic", KernelChoice::generic}},
                            "on CUDA; generic: only those that every GPU from sm_80 on can run", "auto");
+  command.add_option("--overlap-from", config.overlap_from, "for measuring: tokens of a step computed in two halves")
+      ->check(between(0, 1 << 30))
+      ->group("");
   command.add_flag("--deterministic", config.deterministic,
                    "the same answers whatever the batch, which f32 on the CPU gives anyway; refused on a GPU");
 }

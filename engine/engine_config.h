@@ -1,12 +1,13 @@
 // What the user decides about a run of the engine (style.md, habit 10). Immutable once the engine is built.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/schedule/speculation.h"
-#include "kernels/backend.h"
+#include "kernels/communicator.h"
 
 namespace penstock {
 
@@ -28,18 +29,29 @@ struct EngineConfig {
   bool fit_step_tokens = false;
   bool prefix_cache = true;
   int32_t steps_in_flight = 2;
+  int32_t overlap_from = 0;  // tests, measuring: as halved_from() says; 0: where it pays
   bool graphs = true;
   KernelChoice kernels = KernelChoice::automatic;  // CUDA
   bool profile_ops = false;                        // some steps run with marks between their ops
   bool deterministic = false;
   Speculation speculation = Speculation::off;
   int32_t fixed_drafts = -1;  // bench, tests: for every row; -1: as many as gain time
-  // bench: tokens come from a table (kernels/backend.h, DrawFromTable) that drafts agree with at this rate; < 0: not so.
+  // bench: tokens come from a table (kernels/backend.h, DrawFromTable) that drafts agree with at this rate; < 0: not
+  // so.
   float table_agreement = -1;
-  bool random_weights = false;  // bench: a fixed seed instead of the folder's weights
+  bool random_weights = false;              // bench: a fixed seed instead of the folder's weights
   bool allow_slow_tensor_parallel = false;  // across GPUs without NVLink
-  bool poison_memory = false;   // tests: fresh device memory holds NaN
+  bool poison_memory = false;               // tests: fresh device memory holds NaN
 
+  // Steps of so many tokens are computed in two halves, one's products beside the other's sums over ranks. Fewer tokens
+  // give products that fill a GPU no better for being whole, and sums that are over before anything could hide them.
+  // On the CPU a rank's sum is its own thread's work: nothing is hidden.
+  int64_t halved_from() const {
+    constexpr int64_t kNever = std::numeric_limits<int64_t>::max(), kPays = 2048;
+    if (tensor_parallel < 2 || tensor_parallel > Communicator::kMostBeginners) return kNever;
+    if (overlap_from > 0) return overlap_from;
+    return device == DeviceKind::cpu ? kNever : kPays;
+  }
   int32_t num_ranks() const { return tensor_parallel * replicas; }
   int device_of(int32_t replica, int32_t rank) const {
     const int32_t place = replica * tensor_parallel + rank;

@@ -18,6 +18,9 @@ namespace penstock {
 
 class Communicator {
  public:
+  // More ranks do not begin sums: each would fetch so much from the others that it could not be hidden.
+  static constexpr int kMostBeginners = 4;
+
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
@@ -29,6 +32,22 @@ class Communicator {
     all_reduce_sum(op.x);
     backend.add_rms_norm(op);
   }
+  // all_reduce_sum in two verbs, with the same bits, so that others may run beside it: from the begin to the end those
+  // leave x and `room` alone, and of the communicator's verbs there is only the begin of one more sum. Sums end in the
+  // order in which they began. `room` [(size - 1) x.rows, cols], of x's stride, is where what other ranks have may be
+  // brought; on the CPU, and where can_begin_sums() is false, the sum is taken at once.
+  virtual void begin_sum(const Tensor& x, const Tensor& room) {
+    static_cast<void>(room);
+    all_reduce_sum(x);
+  }
+  virtual void end_sum(const Tensor& x) { static_cast<void>(x); }
+  // end_sum(op.x), then add_rms_norm(op).
+  virtual void end_sum_add_rms_norm(const AddRmsNorm& op, Backend& backend) {
+    end_sum(op.x);
+    backend.add_rms_norm(op);
+  }
+  // False: nothing is gained by it.
+  virtual bool can_begin_sums() const { return true; }
   // Once a pass, between its uploads and its verbs. Ranks on one GPU wait for each other here: a copy may queue up
   // behind another stream's, and that one behind verbs which wait for this rank.
   virtual void begin_pass() {}

@@ -30,8 +30,11 @@ struct Tensor {
   int64_t rows = 0, cols = 0;
   int64_t stride = 0;  // elements from one row to the next, >= cols
 
-  // The first `count` rows, and the columns [begin, begin + count).
+  // The first `count` rows, the rows and the columns [begin, begin + count).
   Tensor first_rows(int64_t count) const { return {data, dtype, count, cols, stride}; }
+  Tensor row_range(int64_t begin, int64_t count) const {
+    return {static_cast<char*>(data) + begin * stride * dtype_bytes(dtype), dtype, count, cols, stride};
+  }
   Tensor columns(int64_t begin, int64_t count) const {
     return {static_cast<char*>(data) + begin * dtype_bytes(dtype), dtype, rows, count, stride};
   }

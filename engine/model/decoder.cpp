@@ -18,21 +18,22 @@ Decoder::Decoder(const ModelConfig& model, const ShardPlan& shard, const Weights
       backend_(backend),
       communicator_(communicator) {}
 
+// Large steps are computed in two halves wherever tokens do not see each other: a half's sums over ranks are begun as
+// soon as they can be, and run beside the other half's products.
 void Decoder::trunk(const StepView& step, const std::vector<KvCache>& cache, const int32_t* last_tokens) {
-  Activations a = activations_.narrow(step.tokens, 0);
+  const Activations a = activations_.narrow(step.tokens, 0);
+  const std::vector<Activations> parts = activations_.parts(step.tokens);
   const float eps = static_cast<float>(model_.rms_norm_eps);
 
   backend_.embed({a.residual, weights_.embedding, shard_.first_id(), last_tokens, step, model_.embedding_scale});
   communicator_.all_reduce_sum(a.residual);
   see(-1, "embed", a.residual);
-  backend_.rms_norm({a.hidden, a.residual, weights_.layers[0].input_norm.as<float>(), eps});
+  for (const Activations& part : parts) enter_layer(part, 0);
 
   for (int64_t i = 0; i < model_.layers; ++i) {
     const LayerWeights& w = weights_.layers[i];
     const LayerConfig& layer = model_.layer[i];
-    const DeviceBuffer& next_norm = i + 1 < model_.layers ? weights_.layers[i + 1].input_norm : weights_.final_norm;
 
-    backend_.matmul({a.qkv, a.hidden, w.qkv, w.qkv_bias.as<float>()});
     backend_.qk_norm_rope_store({.qkv = a.qkv,
                                  .heads = shard_.heads(),
                                  .q_norm = w.q_norm.as<float>(),
@@ -52,16 +53,34 @@ void Decoder::trunk(const StepView& step, const std::vector<KvCache>& cache, con
                               .cache = cache[i],
                               .step = step});
     see(i, "attention", a.attention);
-    backend_.matmul({a.hidden, a.attention, w.output, w.output_bias.as<float>()});
-    sum_add_norm(a, w.attention_norm, w.mlp_norm);
+    for (const Activations& part : parts) {
+      backend_.matmul({part.hidden, part.attention, w.output, w.output_bias.as<float>()});
+      begin_sum(part);
+    }
+    for (const Activations& part : parts) {
+      sum_add_norm(part, w.attention_norm, w.mlp_norm);
+      backend_.gated_matmul(
+          {part.mlp, part.gate_up, part.hidden, w.gate_up, w.gate_up_bias.as<float>(), model_.activation});
+    }
     see(i, "mlp_input", a.hidden);
-
-    backend_.gated_matmul({a.mlp, a.gate_up, a.hidden, w.gate_up, w.gate_up_bias.as<float>(), model_.activation});
     see(i, "mlp", a.mlp);
-    backend_.matmul({a.hidden, a.mlp, w.down, w.down_bias.as<float>()});
-    sum_add_norm(a, w.output_norm, next_norm);
+    for (const Activations& part : parts) {
+      backend_.matmul({part.hidden, part.mlp, w.down, w.down_bias.as<float>()});
+      begin_sum(part);
+    }
+    for (const Activations& part : parts) enter_layer(part, i + 1);
     see(i, "residual", a.residual);
   }
+}
+
+void Decoder::enter_layer(const Activations& a, int64_t i) {
+  const LayerWeights* w = i < model_.layers ? &weights_.layers[i] : nullptr;
+  const DeviceBuffer& norm = w ? w->input_norm : weights_.final_norm;
+  if (i == 0)
+    backend_.rms_norm({a.hidden, a.residual, norm.as<float>(), static_cast<float>(model_.rms_norm_eps)});
+  else
+    sum_add_norm(a, weights_.layers[i - 1].output_norm, norm);
+  if (w) backend_.matmul({a.qkv, a.hidden, w->qkv, w->qkv_bias.as<float>()});
 }
 
 void Decoder::head(int64_t rows, const int32_t* indices, Head wanted) {
@@ -97,11 +116,17 @@ const HeadRow* Decoder::let_candidates_choose(const Activations& a, const Head& 
   return others;
 }
 
+void Decoder::begin_sum(const Activations& a) {
+  if (a.is_half()) communicator_.begin_sum(a.hidden, a.fetched);
+}
+
 void Decoder::sum_add_norm(const Activations& a, const DeviceBuffer& sandwich_norm, const DeviceBuffer& norm) {
   const float eps = static_cast<float>(model_.rms_norm_eps);
   const AddRmsNorm add{a.hidden, a.residual, a.hidden, norm.as<float>(), eps};
-  if (!model_.sandwich_norms) return communicator_.sum_add_rms_norm(add, backend_);
-  communicator_.all_reduce_sum(a.hidden);
+  if (!model_.sandwich_norms)
+    return a.is_half() ? communicator_.end_sum_add_rms_norm(add, backend_)
+                       : communicator_.sum_add_rms_norm(add, backend_);
+  a.is_half() ? communicator_.end_sum(a.hidden) : communicator_.all_reduce_sum(a.hidden);
   backend_.rms_norm({a.hidden, a.hidden, sandwich_norm.as<float>(), eps});
   backend_.add_rms_norm(add);
 }

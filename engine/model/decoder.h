@@ -41,6 +41,10 @@ class Decoder {
 
  private:
   const float* rope_of(const LayerConfig& layer) const;
+  // What is done token by token before layer i's attention, or behind the last layer.
+  void enter_layer(const Activations& a, int64_t i);
+  // Of a half's a.hidden, beside what is computed of the other half until sum_add_norm(a, …).
+  void begin_sum(const Activations& a);
   // a.residual += the ranks' a.hidden, which families with sandwich norms norm first; a.hidden = norm(a.residual).
   void sum_add_norm(const Activations& a, const DeviceBuffer& sandwich_norm, const DeviceBuffer& norm);
   const HeadRow* let_candidates_choose(const Activations& a, const Head& wanted);

@@ -21,6 +21,8 @@ constexpr int32_t kFewestSequences = 64, kFewestTokens = 512;
 
 // Decoder::trunk and ::head, with every norm that a family may have, and what several ranks add.
 constexpr int64_t kTrunkVerbs = 1, kLayerVerbs = 12, kHeadVerbs = 10;
+// What a layer has more in halves: most verbs a second time, and of four sums two meetings and the copies each.
+constexpr int64_t kHalvedVerbs = 10 + 4 * (2 + Communicator::kMostBeginners - 1);
 
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -58,12 +60,16 @@ void plan_model(ModelMemory& memory, const ModelShare& share, int64_t max_contex
 void plan_passes(ModelMemory& memory, const MemoryPlan& plan, const ModelShare& share, const EngineConfig& config,
                  const Backend& backend) {
   memory.activation_bytes = ActivationBuffers::bytes(share.model, share.shard, backend.activation_dtype(),
-                                                     plan.max_step_tokens, plan.head_rows);
+                                                     {plan.max_step_tokens, plan.head_rows, config.halved_from()});
   if (!config.graphs) return;
-  const auto trunks = static_cast<int64_t>(graph_buckets(plan.max_step_tokens).size());
+  const std::vector<int64_t> sizes = graph_buckets(plan.max_step_tokens);
+  const auto trunks = static_cast<int64_t>(sizes.size());
+  const int64_t halved =
+      std::count_if(sizes.begin(), sizes.end(), [&](int64_t n) { return n >= config.halved_from(); });
   const auto heads = static_cast<int64_t>(graph_buckets(plan.head_rows).size());
   memory.num_graphs = trunks + heads;
   memory.graph_bytes = trunks * backend.graph_bytes(kTrunkVerbs + share.model.layers * kLayerVerbs) +
+                       halved * backend.graph_bytes(share.model.layers * kHalvedVerbs) +
                        heads * backend.graph_bytes(kHeadVerbs);
 }
 

@@ -1,6 +1,7 @@
 #include "engine/step/pass_runner.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "engine/model/rope_table.h"
 #include "engine/step/graph_buckets.h"
@@ -22,6 +23,10 @@ Weights weights_for(const PassRunner::Model& model, const PassRunner::Place& pla
              : load_weights(*model.files, model.config, model.shard, place.backend, place.threads);
 }
 
+int64_t halved_from(const EngineConfig& config, const Communicator& communicator) {
+  return communicator.can_begin_sums() ? config.halved_from() : std::numeric_limits<int64_t>::max();
+}
+
 }  // namespace
 
 PassRunner::PassRunner(const Model& model, const Place& place, const SlotBuffers& slots)
@@ -34,7 +39,8 @@ PassRunner::PassRunner(const Model& model, const Place& place, const SlotBuffers
       head_buckets_(graph_buckets(place.memory.head_rows)),
       loading_(std::async(std::launch::async, [&] { return weights_for(model, place); })),
       rope_(upload_rope(model.config, model.max_context, backend_)),
-      activations_(model.config, model.shard, backend_, model.capacity.tokens, head_buckets_.back()),
+      activations_(model.config, model.shard, backend_,
+                   {model.capacity.tokens, head_buckets_.back(), halved_from(config_, communicator_)}),
       kv_(model.config, model.shard, backend_, place.memory.kv_blocks, place.memory.block_size),
       buffers_(model.capacity, backend_, config_.steps_in_flight, config_.steps_in_flight * (model.passes - 1)),
       weights_(loading_.get()),

@@ -23,10 +23,10 @@ inline int compute_capability() {  // 90: sm_90
 // A function's attributes are the process's: on one GPU a rank's launch must not meet those that another has just set.
 inline std::mutex launching;
 
-// `cluster`: blocks of a cluster, along x.
+// `cluster`: blocks of a cluster, along x. `early`: what the comment above says.
 template <class... Parameters, class... Arguments>
-void launch_clusters(void (*kernel)(Parameters...), unsigned cluster, dim3 grid, dim3 block, size_t shared_bytes,
-                     cudaStream_t stream, Arguments&&... arguments) {
+void launch_as(bool early, void (*kernel)(Parameters...), unsigned cluster, dim3 grid, dim3 block, size_t shared_bytes,
+               cudaStream_t stream, Arguments&&... arguments) {
   std::lock_guard lock(launching);
   // Between kernels that share an SM's memory out differently it would have to run empty.
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
@@ -36,7 +36,7 @@ void launch_clusters(void (*kernel)(Parameters...), unsigned cluster, dim3 grid,
           "cudaFuncSetAttribute");
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[0].val.programmaticStreamSerializationAllowed = early;
   attributes[1].id = cudaLaunchAttributeClusterDimension;
   attributes[1].val.clusterDim = {cluster, 1, 1};
   cudaLaunchConfig_t config{};
@@ -48,6 +48,19 @@ void launch_clusters(void (*kernel)(Parameters...), unsigned cluster, dim3 grid,
   config.numAttrs = cluster > 1 ? 2 : 1;
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...),
         "cudaLaunchKernelEx");
+}
+
+template <class... Parameters, class... Arguments>
+void launch_clusters(void (*kernel)(Parameters...), unsigned cluster, dim3 grid, dim3 block, size_t shared_bytes,
+                     cudaStream_t stream, Arguments&&... arguments) {
+  launch_as(true, kernel, cluster, grid, block, shared_bytes, stream, std::forward<Arguments>(arguments)...);
+}
+
+// Behind all that the stream waits for, other streams' work included.
+template <class... Parameters, class... Arguments>
+void launch_after_all(void (*kernel)(Parameters...), dim3 grid, dim3 block, cudaStream_t stream,
+                      Arguments&&... arguments) {
+  launch_as(false, kernel, 1, grid, block, 0, stream, std::forward<Arguments>(arguments)...);
 }
 
 template <class... Parameters, class... Arguments>

@@ -12,6 +12,14 @@ void embed(const Embed& op, cudaStream_t stream);
 void add_bias(const Matmul& op, cudaStream_t stream);
 void rms_norm(const RmsNorm& op, cudaStream_t stream);
 void add_rms_norm(const AddRmsNorm& op, cudaStream_t stream);
+// What the other ranks have of a tensor, rank after rank without this one, in memory of this GPU.
+struct OtherParts {
+  int rank, ranks;
+  Tensor x;  // [(ranks - 1) tokens, hidden]
+};
+// The same with the sum of op.x and the others' in place of op.x: taken in f32, in rank order, and rounded.
+void sum_add_rms_norm(const AddRmsNorm& op, const OtherParts& others, cudaStream_t stream);
+void load_sum_add_rms_norm_kernels();  // as load_one_shot_kernels() in peer_group.h
 void qk_norm_rope_store(const QkNormRopeStore& op, cudaStream_t stream);
 void gated_mul(const GatedMul& op, cudaStream_t stream);
 void soft_cap(const SoftCap& op, cudaStream_t stream);

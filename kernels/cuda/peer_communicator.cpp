@@ -14,7 +14,19 @@ int64_t bytes_of(const Tensor& x) { return x.rows * x.cols * dtype_bytes(x.dtype
 
 bool is_whole(const Tensor& x) { return x.rows <= 1 || x.stride == x.cols; }
 
+void check_bf16(const Tensor& x) {
+  if (x.dtype != DType::bf16 || x.cols % 8 != 0 || x.stride % 8 != 0)
+    throw Error(ExitCode::internal, "all_reduce_sum: not bf16 in multiples of 8");
+}
+
 }  // namespace
+
+PeerCommunicator::PeerCommunicator(std::shared_ptr<PeerRanks> ranks, int rank, CudaBackend& backend)
+    : ranks_(std::move(ranks)), rank_(rank), backend_(backend) {
+  if (!ranks_->has_peer_memory() || size() > kMostBeginners) return;
+  backend_.stream();  // selects the device
+  begun_.emplace();
+}
 
 // Errors: Error(internal) on every rank when one's shape is another.
 PeerTensors PeerCommunicator::meet_with(const Tensor& x) {
@@ -44,6 +56,7 @@ void PeerCommunicator::begin_pass() {
 
 void PeerCommunicator::rest() {
   backend_.synchronize();
+  if (begun_) begun_->synchronize();
   ranks_->meeting().meet();
 }
 
@@ -55,8 +68,7 @@ void PeerCommunicator::all_reduce_sum(const Tensor& x) {
 
 void PeerCommunicator::sum_by(SumKind kind, const Tensor& x) {
   const PeerTensors all = meet_with(x);
-  if (x.dtype != DType::bf16 || x.cols % 8 != 0 || x.stride % 8 != 0)
-    throw Error(ExitCode::internal, "all_reduce_sum: not bf16 in multiples of 8");
+  check_bf16(x);
   const cudaStream_t stream = backend_.stream();
   if (kind == SumKind::nccl) {
     if (!ranks_->nccl() || !is_whole(x)) throw Error(ExitCode::internal, "all_reduce_sum: not a sum for NCCL");
@@ -77,6 +89,27 @@ void PeerCommunicator::sum_add_rms_norm(const AddRmsNorm& op, Backend& backend) 
   check(op, DType::bf16);
   meet_with(op.x);
   one_shot_sum_add_rms_norm(ranks_->group(rank_), op, backend_.stream());
+  finish();
+}
+
+void PeerCommunicator::begin_sum(const Tensor& x, const Tensor& room) {
+  if (!begun_) return all_reduce_sum(x);
+  const PeerTensors all = meet_with(x);
+  check_bf16(x);
+  begun_->begin(ranks_->group(rank_), all, room, backend_.stream());
+  finish();
+}
+
+void PeerCommunicator::end_sum(const Tensor& x) {
+  if (!begun_) return;
+  sum_others(x, begun_->end(ranks_->group(rank_), x, backend_.stream()), backend_.stream());
+  finish();
+}
+
+void PeerCommunicator::end_sum_add_rms_norm(const AddRmsNorm& op, Backend& backend) {
+  if (!begun_) return backend.add_rms_norm(op);
+  check(op, DType::bf16);
+  cuda::sum_add_rms_norm(op, begun_->end(ranks_->group(rank_), op.x, backend_.stream()), backend_.stream());
   finish();
 }
 

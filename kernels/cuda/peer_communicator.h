@@ -2,21 +2,26 @@
 // peer_two_shot.cu), NCCL for what it does faster, or where memory cannot be mapped.
 #pragma once
 #include <memory>
+#include <optional>
 
+#include "kernels/cuda/begun_sums.h"
 #include "kernels/cuda/peer_ranks.h"
 
 namespace penstock::cuda {
 
 class PeerCommunicator : public Communicator {
  public:
-  PeerCommunicator(std::shared_ptr<PeerRanks> ranks, int rank, CudaBackend& backend)
-      : ranks_(std::move(ranks)), rank_(rank), backend_(backend) {}
+  PeerCommunicator(std::shared_ptr<PeerRanks> ranks, int rank, CudaBackend& backend);
 
   int rank() const override { return rank_; }
   int size() const override { return ranks_->size(); }
   void all_reduce_sum(const Tensor& x) override;
   void all_gather_columns(const Tensor& out, const Tensor& part, const HeadRow* wanted) override;
   void sum_add_rms_norm(const AddRmsNorm& op, Backend& backend) override;
+  void begin_sum(const Tensor& x, const Tensor& room) override;
+  void end_sum(const Tensor& x) override;
+  void end_sum_add_rms_norm(const AddRmsNorm& op, Backend& backend) override;
+  bool can_begin_sums() const override { return begun_.has_value(); }
   void begin_pass() override;
   void rest() override;
   void abort() override { ranks_->abort(); }
@@ -33,6 +38,7 @@ class PeerCommunicator : public Communicator {
   const std::shared_ptr<PeerRanks> ranks_;
   const int rank_;
   CudaBackend& backend_;
+  std::optional<BegunSums> begun_;      // where ranks reach each other's memory, and are few
   DeviceBuffer gathered_;               // [size, rows, cols]: NCCL's order. Grows
   std::vector<DeviceBuffer> outgrown_;  // graphs may hold them
 };

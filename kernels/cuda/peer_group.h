@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/ops.h"
 
 namespace penstock::cuda {
 
@@ -53,9 +54,17 @@ void two_shot_sum(const PeerGroup& group, const PeerTensors& x, cudaStream_t str
 void gather_columns(const PeerGroup& group, const PeerTensors& out, const Tensor& part, const HeadRow* wanted,
                     cudaStream_t stream);
 
+// Ends when every rank's stream has come here.
+void meet_ranks(const PeerGroup& group, cudaStream_t stream);
+// Bytes: a multiple of 16. By few blocks, beside other work.
+void copy_by_kernel(void* to, const void* from, int64_t bytes, cudaStream_t stream);
+// x becomes the sum.
+void sum_others(const Tensor& x, const OtherParts& others, cudaStream_t stream);
+
 // Loads the kernels above onto the current device: the driver may wait for the device before a kernel's first launch,
 // which must not happen while another rank waits.
 void load_one_shot_kernels();
 void load_two_shot_kernels();
+void load_fetching_kernels();
 
 }  // namespace penstock::cuda

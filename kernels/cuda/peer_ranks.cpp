@@ -103,6 +103,8 @@ void PeerRanks::make_memory(std::span<CudaBackend* const> backends) {
     backend.fill_zero(memory.counters.data(), memory.counters.bytes());
     load_one_shot_kernels();
     load_two_shot_kernels();
+    load_fetching_kernels();
+    load_sum_add_rms_norm_kernels();
     backend.synchronize();
   }
   for (int r = 0; r < size(); ++r) {

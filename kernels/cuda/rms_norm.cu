@@ -1,6 +1,7 @@
 // One block a token. The row is read once and stays in registers between the sum and the scaling.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/other_parts.cuh"
 #include "kernels/cuda/vector.cuh"
 
 namespace penstock::cuda {
@@ -16,6 +17,7 @@ struct NormRows {
   int64_t out_stride, residual_stride, x_stride;
   int hidden;
   float eps;
+  OtherRows others;  // used with kSum
 };
 
 // Eight weights, asked for together.
@@ -30,7 +32,7 @@ struct Weights {
 
 // kVectors: of eight elements a thread. What the kernel ahead does not write is fetched before that has ended: a single
 // token's norm is as long as its loads wait for each other.
-template <int kVectors, bool kAdd>
+template <int kVectors, bool kAdd, bool kSum>
 __global__ void __launch_bounds__(kMaxThreads) norm_kernel(NormRows rows) {
   __shared__ float partial[kMaxThreads / kWarp];
   const int64_t token = blockIdx.x;
@@ -53,6 +55,7 @@ __global__ void __launch_bounds__(kMaxThreads) norm_kernel(NormRows rows) {
     const int at = v * blockDim.x + threadIdx.x;
     if (at >= vectors) continue;
     load8(x + at * Bf16x8::kSize).to(value[v]);
+    if constexpr (kSum) rows.others.add_to(value[v], token, at * Bf16x8::kSize);
     if constexpr (kAdd) {
       // What is normed is the sum as it will be read again, rounded.
       __nv_bfloat16* residual = rows.residual + token * rows.residual_stride + at * Bf16x8::kSize;
@@ -78,7 +81,7 @@ __global__ void __launch_bounds__(kMaxThreads) norm_kernel(NormRows rows) {
   }
 }
 
-template <bool kAdd>
+template <bool kAdd, bool kSum = false>
 void launch_norm(const NormRows& rows, int64_t tokens, cudaStream_t stream) {
   const int vectors = rows.hidden / Bf16x8::kSize;
   int per_thread = 1;
@@ -87,11 +90,11 @@ void launch_norm(const NormRows& rows, int64_t tokens, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(tokens)), block(threads);
   switch (per_thread) {
     case 1:
-      return launch(norm_kernel<1, kAdd>, grid, block, 0, stream, rows);
+      return launch(norm_kernel<1, kAdd, kSum>, grid, block, 0, stream, rows);
     case 2:
-      return launch(norm_kernel<2, kAdd>, grid, block, 0, stream, rows);
+      return launch(norm_kernel<2, kAdd, kSum>, grid, block, 0, stream, rows);
     case 4:
-      return launch(norm_kernel<4, kAdd>, grid, block, 0, stream, rows);
+      return launch(norm_kernel<4, kAdd, kSum>, grid, block, 0, stream, rows);
     default:
       throw Error(ExitCode::internal, "rms_norm: hidden is above 32768");
   }
@@ -108,18 +111,34 @@ NormRows rows_of(const Op& op) {
           .residual_stride = 0,
           .x_stride = op.x.stride,
           .hidden = static_cast<int>(op.x.cols),
-          .eps = op.eps};
+          .eps = op.eps,
+          .others = {}};
+}
+
+NormRows rows_to_add(const AddRmsNorm& op) {
+  NormRows rows = rows_of(op);
+  rows.residual = static_cast<__nv_bfloat16*>(op.residual.data);
+  rows.residual_stride = op.residual.stride;
+  return rows;
 }
 
 }  // namespace
 
 void rms_norm(const RmsNorm& op, cudaStream_t stream) { launch_norm<false>(rows_of(op), op.x.rows, stream); }
 
-void add_rms_norm(const AddRmsNorm& op, cudaStream_t stream) {
-  NormRows rows = rows_of(op);
-  rows.residual = static_cast<__nv_bfloat16*>(op.residual.data);
-  rows.residual_stride = op.residual.stride;
-  launch_norm<true>(rows, op.x.rows, stream);
+void add_rms_norm(const AddRmsNorm& op, cudaStream_t stream) { launch_norm<true>(rows_to_add(op), op.x.rows, stream); }
+
+void sum_add_rms_norm(const AddRmsNorm& op, const OtherParts& others, cudaStream_t stream) {
+  NormRows rows = rows_to_add(op);
+  rows.others = OtherRows::of(others);
+  launch_norm<true, true>(rows, op.x.rows, stream);
+}
+
+void load_sum_add_rms_norm_kernels() {
+  cudaFuncAttributes attributes;
+  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, norm_kernel<1, true, true>));
+  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, norm_kernel<2, true, true>));
+  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, norm_kernel<4, true, true>));
 }
 
 }  // namespace penstock::cuda

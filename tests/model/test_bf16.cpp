@@ -168,7 +168,12 @@ TEST_CASE("in bf16 ranks answer as one does", "[tiny][bf16][ranks]") {
         for (bool graphs : {true, false})
           fixture.check_close(tokens_of(fixture.answer(config({.block_size = 16, .graphs = graphs}))), base,
                               kBetweenRuns);
-        EngineConfig drafting = config({.block_size = 16});
+        // In halves, with one token in the smaller, and where only prefill is.
+        fixture.check_logits(config({.max_step_tokens = 25, .block_size = 16, .overlap_from = 2}), texts, want, 0.9);
+        for (int32_t from : {2, 12})
+          fixture.check_close(tokens_of(fixture.answer(config({.block_size = 16, .overlap_from = from}))), base,
+                              kBetweenRuns);
+        EngineConfig drafting = config({.block_size = 16, .overlap_from = 6});
         drafting.speculation = Speculation::draft, drafting.fixed_drafts = 3;
         fixture.check_close(tokens_of(fixture.answer(drafting)), base, kBetweenRuns);
       }

@@ -6,6 +6,7 @@
 
 #include "engine/fleet.h"
 #include "tests/support/catch.h"
+#include "tests/support/compare.h"
 #include "tests/support/golden.h"
 #include "tests/support/logits.h"
 
@@ -114,6 +115,17 @@ class Fixture {
     CHECK(worst <= 1e-4);
   }
 
+  // Of every position of the golden scores.
+  std::vector<float> all_logits(const EngineConfig& config) {
+    std::vector<std::vector<int32_t>> sequences;
+    for (const test::GoldenScore& score : golden.scores) sequences.push_back(score.ids);
+    std::vector<float> all;
+    test::each_logits(
+        model, SafetensorsFolder(folder.path), config, sequences,
+        [&](size_t, int32_t, const float* logits) { all.insert(all.end(), logits, logits + model.vocab); });
+    return all;
+  }
+
   Golden golden;
   ModelFolder folder;
   ModelConfig model;
@@ -149,6 +161,20 @@ TEST_CASE("no setting changes an answer", "[tiny]") {
       for (int block : {1, 3, 16, 32, 64, 128}) fixture.check_answers({.block_size = block});
       for (bool graphs : {false, true}) fixture.check_answers({.graphs = graphs});
       for (int depth : {1, 2, 3}) fixture.check_answers({.steps_in_flight = depth});
+    }
+  }
+}
+
+TEST_CASE("a step in two halves, whose sums over ranks are taken apart, changes no answer", "[tiny]") {
+  for (const std::string& name : test::tiny_models()) {
+    DYNAMIC_SECTION(name) {
+      Fixture fixture(name);
+      for (int ranks : {2, 4}) {
+        const auto halved = fixture.all_logits({.tensor_parallel = ranks, .max_step_tokens = 25, .overlap_from = 2});
+        const auto whole = fixture.all_logits({.tensor_parallel = ranks, .max_step_tokens = 25});
+        CHECK(bit_difference(halved, whole) == "");
+        fixture.check_answers({.tensor_parallel = ranks, .block_size = 16, .overlap_from = ranks == 2 ? 1 : 9});
+      }
     }
   }
 }
