@@ -9,6 +9,8 @@ random ones and leaves the disk out.
 
 all-reduce  own kernels against NCCL, 8 KiB to 128 MiB (libnccl.so.2 is looked for in PyTorch's packages, too)
 batch-1, batch-64, saturated   Llama-3.1-8B's shape, two ranks against one: a decode step, or the whole job
+prefill     prompts of 2,048 tokens, two ranks against one: a step of 8,192 tokens
+overlap     the same on two ranks: in halves, whose sums and products overlap, against whole
 replicas    two against one, saturated
 start-up    from the process's start to its first token, two ranks against one
 """
@@ -24,9 +26,10 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHAPE = os.path.join(ROOT, "samples/shapes/llama-3.1-8b")
 COMMON = ["--device", "cuda", "--max-context", "4096", "--prefix-cache", "off"]
-# Requests, the batch, and new tokens of each after 128 of prompt.
-JOBS = {"batch-1": (1, 1, 257), "batch-64": (64, 64, 257), "saturated": (2000, 1024, 128)}
-PARTS = ["all-reduce", *JOBS, "replicas", "start-up"]
+# Requests, the batch, tokens of each prompt, and new ones.
+JOBS = {"batch-1": (1, 1, 128, 257), "batch-64": (64, 64, 128, 257), "saturated": (2000, 1024, 128, 128)}
+PREFILL = (160, 160, 2048, 1)
+PARTS = ["all-reduce", *JOBS, "prefill", "overlap", "replicas", "start-up"]
 GOALS = {"batch-1": 1.7, "replicas": 1.95}
 
 
@@ -49,9 +52,9 @@ def bench(options, flags, quiet=True):
 
 
 def report_of(options, model, job, flags):
-    requests, batch, tokens = job
+    requests, batch, prompt, tokens = job
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        bench(options, [model, *COMMON, "--input-tokens", "128", "--output-tokens", str(tokens), "--requests",
+        bench(options, [model, *COMMON, "--input-tokens", str(prompt), "--output-tokens", str(tokens), "--requests",
                         str(requests), "--batch", str(batch), "--report", file.name, *flags])
         return json.load(open(file.name, encoding="utf-8"))
 
@@ -62,6 +65,12 @@ def decode_step(report):
     count = sum(step["steps"] for step in steps)
     idle = report["device"]["idle_seconds"] - report["device"]["idle_recording_seconds"]
     return sum(step["milliseconds"] for step in steps) / count + idle * 1e3 / report["device"]["steps"]
+
+
+def prefill_step(report):
+    """Milliseconds on the device, of a full step."""
+    steps = max((step for step in report["steps"] if step["kind"] == "prefill"), key=lambda step: step["tokens"])
+    return steps["milliseconds"] / steps["steps"]
 
 
 def whole_job(report):
@@ -109,10 +118,14 @@ def main():
     for name, job in JOBS.items():
         if name in parts:
             compare(options, name, SHAPE, job, first, ranks, whole_job if name == "saturated" else decode_step)
+    if "prefill" in parts:
+        compare(options, "prefill", SHAPE, PREFILL, first, ranks, prefill_step)
+    if "overlap" in parts:
+        compare(options, "overlap", SHAPE, PREFILL, [*ranks, "--overlap-from", "1000000"], ranks, prefill_step)
     if "replicas" in parts:
-        compare(options, "replicas", SHAPE, (4000, 1024, 128), first, replicas, whole_job)
+        compare(options, "replicas", SHAPE, (4000, 1024, 128, 128), first, replicas, whole_job)
     if "start-up" in parts:
-        compare(options, "start-up", options.model or SHAPE, (1, 1, 8), first, ranks, start_up)
+        compare(options, "start-up", options.model or SHAPE, (1, 1, 128, 8), first, ranks, start_up)
 
 
 main()

@@ -24,26 +24,25 @@ void BegunSums::begin(const PeerGroup& group, const PeerTensors& all, const Tens
   if (room.rows != (group.ranks - 1) * all.rows || room.cols != all.cols || room.stride != all.stride)
     throw Error(ExitCode::internal, "begin_sum: the room is not [(size - 1) rows, cols]");
   meet_ranks(group, stream);
+  const cudaStream_t fetches = group.shares_gpu ? stream : stream_;
   PENSTOCK_CUDA(cudaEventRecord(ready_, stream));
-  PENSTOCK_CUDA(cudaStreamWaitEvent(stream_, ready_));
-  fetch(group, all, room);
+  PENSTOCK_CUDA(cudaStreamWaitEvent(fetches, ready_));
+  fetch(group, all, room, fetches);
   Sum& sum = sums_[begun_++ % kMost];
   sum.x = all.data[group.rank], sum.room = room;
-  PENSTOCK_CUDA(cudaEventRecord(sum.fetched, stream_));
+  PENSTOCK_CUDA(cudaEventRecord(sum.fetched, fetches));
 }
 
 // The gaps behind rows come along.
-void BegunSums::fetch(const PeerGroup& group, const PeerTensors& all, const Tensor& room) {
+void BegunSums::fetch(const PeerGroup& group, const PeerTensors& all, const Tensor& room, cudaStream_t stream) {
   const int64_t bytes = all.rows * all.stride * dtype_bytes(room.dtype);
   for (int k = 1; k < group.ranks; ++k) {
     const int from = (group.rank + k) % group.ranks;
     char* to = static_cast<char*>(room.data) + (from < group.rank ? from : from - 1) * bytes;
-    // Where ranks share a GPU they share its copy engines' queues: there a copy may stand behind one that waits, in the
-    // end, for it.
     if (group.shares_gpu)
-      copy_by_kernel(to, all.data[from], bytes, stream_);
+      copy_by_kernel(to, all.data[from], bytes, stream);
     else
-      PENSTOCK_CUDA(cudaMemcpyAsync(to, all.data[from], static_cast<size_t>(bytes), cudaMemcpyDefault, stream_));
+      PENSTOCK_CUDA(cudaMemcpyAsync(to, all.data[from], static_cast<size_t>(bytes), cudaMemcpyDefault, stream));
   }
 }
 

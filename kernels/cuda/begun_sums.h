@@ -6,6 +6,10 @@
 // All kernels that wait for other ranks are on the verbs' stream, in the order of the verbs, and share its flags:
 //     meet: every rank has its part · fork: fetch · others' verbs · join · meet: every rank has fetched · add
 // The fork and the join are events, which a capture turns into edges of the graph.
+//
+// Ranks that share a GPU share its queues, those of graphs' branches and of copies too: a fetch may stand behind
+// another rank's, and that one wait, in the end, for it. So there a kernel fetches, on the verbs' stream, and nothing
+// runs beside it; all else is the same.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -37,7 +41,7 @@ class BegunSums {
     Tensor room;
     cudaEvent_t fetched = nullptr;
   };
-  void fetch(const PeerGroup& group, const PeerTensors& all, const Tensor& room);
+  void fetch(const PeerGroup& group, const PeerTensors& all, const Tensor& room, cudaStream_t stream);
 
   cudaStream_t stream_ = nullptr;  // of the fetches
   cudaEvent_t ready_ = nullptr;    // all ranks' parts

@@ -60,29 +60,30 @@ void check_equal(const Outcome& a, const Outcome& b) {
 
 // What the decoder calls in a step with one pass of the head: kMaxBatch rows are one.
 constexpr int32_t kMaxBatch = 512;
-std::map<Op, int64_t> calls_of_step(const ModelConfig& model) {
+std::map<Op, int64_t> calls_of_step(const ModelConfig& model, int64_t parts) {
   const int64_t layers = model.layers;
   return {{Op::embed, 1},
-          {Op::qkv, layers},
-          {Op::output, layers},
-          {Op::gate_up, layers},
-          {Op::down, layers},
+          {Op::qkv, parts * layers},
+          {Op::output, parts * layers},
+          {Op::gate_up, parts * layers},
+          {Op::down, parts * layers},
           {Op::logits, 1},
-          {Op::rms_norm, 1 + (model.sandwich_norms ? 2 * layers : 0)},
-          {Op::add_rms_norm, 2 * layers},
+          {Op::rms_norm, parts * (1 + (model.sandwich_norms ? 2 * layers : 0))},
+          {Op::add_rms_norm, parts * 2 * layers},
           {Op::qk_norm_rope_store, layers},
           {Op::paged_attention, layers},
-          {Op::gated_mul, layers},
+          {Op::gated_mul, parts * layers},
           {Op::gather_rows, 1},
           {Op::soft_cap, model.logit_soft_cap > 0 ? 1 : 0},
           {Op::sample, 1},
           {Op::score, 1}};
 }
 
-void check_calls(const EngineStats& stats, const ModelConfig& model) {
-  const std::map<Op, int64_t> wanted = calls_of_step(model);
+// Steps of `halved_from` tokens and more are computed in two halves.
+void check_calls(const EngineStats& stats, const ModelConfig& model, int64_t halved_from = INT64_MAX) {
   int64_t timed = 0;
   for (const auto& [key, steps] : stats.account.classes()) {
+    const std::map<Op, int64_t> wanted = calls_of_step(model, key.second >= halved_from ? 2 : 1);
     timed += steps.timed_steps;
     double seconds = 0;
     for (int i = 0; i < kNumOps; ++i) {
@@ -120,6 +121,13 @@ TEST_CASE("timing the ops changes no answer and counts every op", "[tiny]") {
       const Outcome timed =
           run(name, {.threads = 2, .tensor_parallel = 2, .max_batch = kMaxBatch, .profile_ops = true});
       check_calls(timed.stats, model);
+    }
+    DYNAMIC_SECTION(name << ", two ranks, large steps in halves") {
+      EngineConfig config = {.threads = 2, .tensor_parallel = 2, .max_batch = kMaxBatch, .profile_ops = true};
+      config.overlap_from = 16;
+      const Outcome timed = run(name, config);
+      check_equal(run(name, {.threads = 2, .tensor_parallel = 2}), timed);
+      check_calls(timed.stats, model, config.overlap_from);
     }
   }
 }

@@ -125,6 +125,26 @@ TEST_CASE("Ranks divide weights, keys and the host's memory") {
   CHECK(two.weight_bytes > one.weight_bytes / 2);  // norms are on both
 }
 
+TEST_CASE("Steps in halves are paid for: what is fetched of other ranks, and their graphs") {
+  for (int ranks : {1, 2, 4}) {
+    const auto with = [&](int32_t from) {
+      return plan({.tensor_parallel = ranks, .max_batch = 8, .max_step_tokens = 64, .overlap_from = from}, kGiB);
+    };
+    const MemoryPlan whole = with(65), halved = with(64);
+    CHECK(halved.activation_bytes - whole.activation_bytes == (ranks - 1) * 64 * 64 * 4);  // of hidden states, in f32
+    CHECK((halved.graph_bytes > whole.graph_bytes) == (ranks > 1));
+    CHECK(with(0).activation_bytes == whole.activation_bytes);  // a CPU does it only when asked to
+  }
+}
+
+TEST_CASE("On GPUs large steps of two to four ranks are halved by themselves") {
+  for (int ranks : {1, 2, 3, 4, 5, 8}) {
+    const EngineConfig config = {.device = DeviceKind::cuda, .tensor_parallel = ranks};
+    CHECK((config.halved_from() == 2048) == (ranks >= 2 && ranks <= 4));
+    CHECK((config.halved_from() > 1 << 30) == (ranks < 2 || ranks > 4));
+  }
+}
+
 TEST_CASE("A draft model is paid for, and both pools have as many blocks") {
   ModelConfig small = model();
   small.layers = 1, small.max_positions = 100;
