@@ -100,16 +100,22 @@ void PeerCommunicator::begin_sum(const Tensor& x, const Tensor& room) {
   finish();
 }
 
+// What ranks enqueue before it must be enqueued on all before one's kernel waits for the others: it may be a first use.
+OtherParts PeerCommunicator::fetched(const Tensor& x) {
+  ranks_->meeting().meet();
+  return begun_->end(ranks_->group(rank_), x, backend_.stream());
+}
+
 void PeerCommunicator::end_sum(const Tensor& x) {
   if (!begun_) return;
-  sum_others(x, begun_->end(ranks_->group(rank_), x, backend_.stream()), backend_.stream());
+  sum_others(x, fetched(x), backend_.stream());
   finish();
 }
 
 void PeerCommunicator::end_sum_add_rms_norm(const AddRmsNorm& op, Backend& backend) {
   if (!begun_) return backend.add_rms_norm(op);
   check(op, DType::bf16);
-  cuda::sum_add_rms_norm(op, begun_->end(ranks_->group(rank_), op.x, backend_.stream()), backend_.stream());
+  cuda::sum_add_rms_norm(op, fetched(op.x), backend_.stream());
   finish();
 }
 

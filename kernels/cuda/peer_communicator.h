@@ -32,6 +32,7 @@ class PeerCommunicator : public Communicator {
 
  private:
   PeerTensors meet_with(const Tensor& x);
+  OtherParts fetched(const Tensor& x);
   void finish();
   void gather_by_nccl(const Tensor& out, const Tensor& part);
 
