@@ -36,8 +36,7 @@ struct EngineConfig {
   bool deterministic = false;
   Speculation speculation = Speculation::off;
   int32_t fixed_drafts = -1;  // bench, tests: for every row; -1: as many as gain time
-  // bench: tokens come from a table (kernels/backend.h, DrawFromTable) that drafts agree with at this rate; < 0: not
-  // so.
+  // bench: tokens come from a table (kernels/backend.h, DrawFromTable); drafts agree at this rate. < 0: not so.
   float table_agreement = -1;
   bool random_weights = false;              // bench: a fixed seed instead of the folder's weights
   bool allow_slow_tensor_parallel = false;  // across GPUs without NVLink
