@@ -148,21 +148,37 @@ struct DrawFromTable {
   float agreement;             // [0, 1]
 };
 
-struct FindCandidates {        // what a rank's ids say about rows of the head; rows that need more stay as they are
-  Tensor part;                 // [rows, vocab of this rank], f32
+// One rank's part of rows of logits.
+struct RankLogits {
+  Tensor logits;               // [rows, vocab of this rank], f32
   int64_t first_id, ids;       // of its columns: first_id is the first column's; columns from `ids` on are padding
-  const HeadRow* rows;         // [rows]
-  Candidate* candidates;       // [rows, kCandidateParts]; left alone where `others` has the row
-  HeadRow* others;             // [rows], written: those with needs_whole_row(), padding in place of the rest
+  Tensor edited;               // likewise: what edits make of the logits of rows that have some. Written by
+                               // find_candidates, read by choose_candidates
 };
 
-struct ChooseCandidates {      // the tokens and scores of all rows that need no more
+// Of a `head` here the logits are not looked at. Rows that candidates cannot decide are left to sample and score: they
+// are those of `others`, where padding stands for the rest.
+struct FindCandidates {        // what a rank's ids say about rows of the head
+  RankLogits part;
+  Head head;                   // its results are not touched
+  Candidate* candidates;       // [rows, kCandidateParts]; left alone where rows need to be looked at whole
+};
+
+struct ChooseCandidates {      // the tokens and scores of most rows; of those that filters may change, a tally
+  RankLogits part;             // as find_candidates left it
+  Head head;
   const Candidate* candidates; // [rows, ranks, kCandidateParts]
-  int64_t num_rows, ranks;
-  const HeadRow* rows;         // [rows]
-  HeadResult* results;         // [rows]
-  int32_t* last_tokens;        // [slots]
-  int32_t* drafts = nullptr;   // as Head's
+  int64_t ranks;
+  Tally* tallies;              // [rows, kCandidateParts]; left alone where `open` has no row
+  HeadRow* open;               // [rows], written: those that settle_candidates decides, padding in place of the rest
+  HeadRow* others;             // [rows], written
+};
+
+struct SettleCandidates {      // the rows whose token turns out to be kept
+  Head head;                   // its rows are ChooseCandidates::open
+  const Tally* tallies;        // [rows, ranks, kCandidateParts]
+  int64_t ranks;
+  HeadRow* others;             // [rows]; those that are not kept, or not surely, are added
 };
 
 // Before a slot's first step: what its sequence has so far, and how its logits are edited.
@@ -273,9 +289,11 @@ class Backend {
   virtual void score(const Head&) = 0;
   virtual void accept_drafts(const AcceptDrafts&) = 0;
   virtual void draw_from_table(const DrawFromTable&) = 0;
-  // In place of the two, of several ranks' parts of the vocabulary.
+  // In place of the two, of several ranks' parts of the vocabulary: in this order, the ranks' candidates and then their
+  // tallies gathered in between.
   virtual void find_candidates(const FindCandidates&) = 0;
   virtual void choose_candidates(const ChooseCandidates&) = 0;
+  virtual void settle_candidates(const SettleCandidates&) = 0;
   virtual void copy_blocks(const CopyBlocks&) = 0;
   virtual void prepare_slot(const PrepareSlot&) = 0;
 };

@@ -25,7 +25,8 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual void all_reduce_sum(const Tensor& x) = 0;  // [tokens, hidden], in place
-  // out [rows, size * cols], part [rows, cols], in f32. Rows that are padding in `wanted` [rows] may be left out.
+  // out [rows, size * cols], part [rows, cols], in f32. Rows that are padding in `wanted` [rows], which is the same on
+  // every rank, may be left out; where all are, next to nothing is done.
   virtual void all_gather_columns(const Tensor& out, const Tensor& part, const HeadRow* wanted = nullptr) = 0;
   // all_reduce_sum(op.x), then add_rms_norm(op): the same bits, however large. `backend` is this rank's.
   virtual void sum_add_rms_norm(const AddRmsNorm& op, Backend& backend) {

@@ -119,13 +119,28 @@ void check(const DrawFromTable& op) {
   require(op.agreement >= 0 && op.agreement <= 1, "the agreement is no probability");
 }
 
-void check(const FindCandidates& op) {
-  Dim rows("rows"), cols("cols");
-  expect_tensor("part", op.part, DType::f32, rows, cols);
-  require(op.ids >= 0 && op.ids <= op.part.cols, "more ids than columns");
+static void expect_part(const RankLogits& part, const Head& head) {
+  Dim rows("rows", head.logits.rows), cols("vocab of the rank");
+  expect_tensor("part", part.logits, DType::f32, rows, cols);
+  expect_tensor("edited", part.edited, DType::f32, rows, cols);
+  require(part.ids >= 0 && part.ids <= part.logits.cols, "more ids than columns");
 }
 
-void check(const ChooseCandidates& op) { require(op.ranks > 0, "no ranks"); }
+void check(const FindCandidates& op) {
+  check(op.head);
+  expect_part(op.part, op.head);
+}
+
+void check(const ChooseCandidates& op) {
+  check(op.head);
+  expect_part(op.part, op.head);
+  require(op.ranks > 0, "no ranks");
+}
+
+void check(const SettleCandidates& op) {
+  check(op.head);
+  require(op.ranks > 0, "no ranks");
+}
 
 void check(const PrepareSlot& op) {
   expect_slots(op.slots);

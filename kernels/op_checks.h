@@ -19,6 +19,7 @@ void check(const AcceptDrafts&);
 void check(const DrawFromTable&);
 void check(const FindCandidates&);
 void check(const ChooseCandidates&);
+void check(const SettleCandidates&);
 void check(const CopyBlocks&);
 void check(const PrepareSlot&);
 

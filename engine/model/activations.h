@@ -26,11 +26,14 @@ struct Activations {
   // With several ranks, for the rows that candidates decide.
   Tensor candidates;      // [rows, kCandidateParts] Candidate, as f32
   Tensor all_candidates;  // [rows, ranks kCandidateParts]
-  Tensor others;          // [rows] HeadRow, as f32
+  Tensor tallies;         // [rows, kCandidateParts] Tally, as f32
+  Tensor all_tallies;     // [rows, ranks kCandidateParts]
+  Tensor open, others;    // [rows] HeadRow, as f32
 
   bool is_half() const { return fetched.rows > 0; }
 
   static constexpr int64_t kCandidateFloats = kCandidateParts * sizeof(Candidate) / sizeof(float);
+  static constexpr int64_t kTallyFloats = kCandidateParts * sizeof(Tally) / sizeof(float);
 };
 
 // The largest step, and from how many tokens on one is computed in halves (EngineConfig::halved_from).
@@ -54,7 +57,8 @@ class ActivationBuffers {
   Activations narrow(int64_t tokens, int64_t rows) const {
     Activations a = shapes_;
     for (Tensor* x : {&a.residual, &a.hidden, &a.qkv, &a.attention, &a.gate_up, &a.mlp}) *x = x->first_rows(tokens);
-    for (Tensor* x : {&a.wanted, &a.part, &a.logits, &a.candidates, &a.all_candidates}) *x = x->first_rows(rows);
+    for (Tensor* x : {&a.wanted, &a.part, &a.logits, &a.candidates, &a.all_candidates, &a.tallies, &a.all_tallies})
+      *x = x->first_rows(rows);
     a.fetched.rows = 0;
     return a;
   }
@@ -112,6 +116,9 @@ class ActivationBuffers {
     if (shard.ranks() > 1) {
       a.candidates = cut(DType::f32, rows, Activations::kCandidateFloats);
       a.all_candidates = cut(DType::f32, rows, shard.ranks() * Activations::kCandidateFloats);
+      a.tallies = cut(DType::f32, rows, Activations::kTallyFloats);
+      a.all_tallies = cut(DType::f32, rows, shard.ranks() * Activations::kTallyFloats);
+      a.open = cut(DType::f32, 1, rows * static_cast<int64_t>(sizeof(HeadRow) / sizeof(float)));
       a.others = cut(DType::f32, 1, rows * static_cast<int64_t>(sizeof(HeadRow) / sizeof(float)));
     }
     return a;

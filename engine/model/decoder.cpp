@@ -100,18 +100,26 @@ void Decoder::head(int64_t rows, const int32_t* indices, Head wanted) {
 
 // Returns the rows that candidates cannot decide, whose logits are gathered.
 const HeadRow* Decoder::let_candidates_choose(const Activations& a, const Head& wanted) {
-  auto* candidates = a.candidates.row<Candidate>(0);
+  auto* open = a.open.row<HeadRow>(0);
   auto* others = a.others.row<HeadRow>(0);
-  const int64_t ids = std::clamp<int64_t>(drawing_.ids - shard_.first_id(), 0, shard_.ids());
-  backend_.find_candidates({a.part, shard_.first_id(), ids, wanted.rows, candidates, others});
+  // Edited logits lie where the row is gathered to: by then nobody needs them any more.
+  const RankLogits part{.logits = a.part,
+                        .first_id = shard_.first_id(),
+                        .ids = std::clamp<int64_t>(drawing_.ids - shard_.first_id(), 0, shard_.ids()),
+                        .edited = a.logits.columns(shard_.rank() * a.part.cols, a.part.cols)};
+  backend_.find_candidates({part, wanted, a.candidates.row<Candidate>(0)});
   communicator_.all_gather_columns(a.all_candidates, a.candidates);
-  backend_.choose_candidates({.candidates = a.all_candidates.row<Candidate>(0),
-                              .num_rows = a.part.rows,
+  backend_.choose_candidates({.part = part,
+                              .head = wanted,
+                              .candidates = a.all_candidates.row<Candidate>(0),
                               .ranks = shard_.ranks(),
-                              .rows = wanted.rows,
-                              .results = wanted.results,
-                              .last_tokens = wanted.last_tokens,
-                              .drafts = wanted.drafts});
+                              .tallies = a.tallies.row<Tally>(0),
+                              .open = open,
+                              .others = others});
+  communicator_.all_gather_columns(a.all_tallies, a.tallies, open);
+  Head left = wanted;
+  left.rows = open;
+  backend_.settle_candidates({left, a.all_tallies.row<Tally>(0), shard_.ranks(), others});
   communicator_.all_gather_columns(a.logits, a.part, observer_ ? nullptr : others);
   return others;
 }

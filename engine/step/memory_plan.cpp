@@ -20,7 +20,7 @@ constexpr int64_t kCpuPoolBytes = int64_t{2} << 30;
 constexpr int32_t kFewestSequences = 64, kFewestTokens = 512;
 
 // Decoder::trunk and ::head, with every norm that a family may have, and what several ranks add.
-constexpr int64_t kTrunkVerbs = 1, kLayerVerbs = 12, kHeadVerbs = 10;
+constexpr int64_t kTrunkVerbs = 1, kLayerVerbs = 12, kHeadVerbs = 12;
 // What a layer has more in halves: most verbs a second time, and of four sums two meetings and the copies each.
 constexpr int64_t kHalvedVerbs = 10 + 4 * (2 + Communicator::kMostBeginners - 1);
 

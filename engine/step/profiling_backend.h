@@ -102,6 +102,7 @@ class ProfilingBackend : public Backend {
   // Not timed: what sample and score have to do beside them is.
   void find_candidates(const FindCandidates& a) override { inner_->find_candidates(a); }
   void choose_candidates(const ChooseCandidates& a) override { inner_->choose_candidates(a); }
+  void settle_candidates(const SettleCandidates& a) override { inner_->settle_candidates(a); }
   void copy_blocks(const CopyBlocks&) override;
   void accept_drafts(const AcceptDrafts&) override;
   void draw_from_table(const DrawFromTable&) override;

@@ -170,13 +170,12 @@ void CpuBackend::find_candidates(const FindCandidates& op) {
 
 void CpuBackend::choose_candidates(const ChooseCandidates& op) {
   check(op);
-  const int64_t count = op.ranks * kCandidateParts;
-  for (int64_t r = 0; r < op.num_rows; ++r) {
-    const HeadRow& want = op.rows[r];
-    if (needs_whole_row(want) || is_padding(want)) continue;
-    op.results[r] = choose(op.candidates + r * count, count, want);
-    if (want.target < 0) keep_token(want, op.results[r].token, op.last_tokens, op.drafts);
-  }
+  ops_.choose_candidates(pool_, op);
+}
+
+void CpuBackend::settle_candidates(const SettleCandidates& op) {
+  check(op);
+  cpu::settle_candidates(op);
 }
 
 void CpuBackend::copy_blocks(const CopyBlocks& op) {

@@ -48,6 +48,7 @@ class CpuBackend : public Backend {
   void score(const Head&) override;
   void find_candidates(const FindCandidates&) override;
   void choose_candidates(const ChooseCandidates&) override;
+  void settle_candidates(const SettleCandidates&) override;
   void copy_blocks(const CopyBlocks&) override;
   void accept_drafts(const AcceptDrafts&) override;
   void draw_from_table(const DrawFromTable&) override;

@@ -2,7 +2,7 @@
 # last on the link line, so that where they share an inline function with the rest of the program, the copy without
 # special instructions is the one that is kept.
 set(op_files embed matmul rms_norm add_rms_norm qk_norm_rope_store paged_attention gated_mul soft_cap gather_rows
-    sample score find_candidates copy_blocks roofline op_table)
+    sample score find_candidates choose_candidates copy_blocks roofline op_table)
 list(TRANSFORM op_files PREPEND ${CMAKE_SOURCE_DIR}/kernels/cpu/)
 list(TRANSFORM op_files APPEND .cpp)
 list(REMOVE_ITEM kernels_sources ${op_files})

@@ -19,6 +19,7 @@ const Ops table = {.name = PENSTOCK_NAME(PENSTOCK_ISA),
                    .sample = sample,
                    .score = score,
                    .find_candidates = find_candidates,
+                   .choose_candidates = choose_candidates,
                    .copy_blocks = copy_blocks,
                    .multiply_add = multiply_add,
                    .read_memory = read_memory};

@@ -25,6 +25,7 @@ struct Ops {
   void (*sample)(ThreadPool&, const Head&);
   void (*score)(ThreadPool&, const Head&);
   void (*find_candidates)(ThreadPool&, const FindCandidates&);
+  void (*choose_candidates)(ThreadPool&, const ChooseCandidates&);
   void (*copy_blocks)(ThreadPool&, const CopyBlocks&);
 
   // No ops: what the machine can do at most, for `penstock bench --ops` to measure against.
@@ -38,7 +39,8 @@ const Ops& ops();
 // Every table that this machine can run, best first.
 std::span<const Ops* const> runnable_ops();
 
-// These compute nothing, so once is enough.
+// These compute next to nothing, so once is enough.
+void settle_candidates(const SettleCandidates&);
 void prepare_slot(const PrepareSlot&);
 void accept_drafts(const AcceptDrafts&);
 void draw_from_table(const DrawFromTable&);
@@ -60,6 +62,7 @@ void gather_rows(ThreadPool&, const GatherRows&);
 void sample(ThreadPool&, const Head&);
 void score(ThreadPool&, const Head&);
 void find_candidates(ThreadPool&, const FindCandidates&);
+void choose_candidates(ThreadPool&, const ChooseCandidates&);
 void copy_blocks(ThreadPool&, const CopyBlocks&);
 int64_t multiply_add(ThreadPool&, Precision, int64_t rounds);
 void read_memory(ThreadPool&, const float* data, int64_t count, int passes);

@@ -153,8 +153,7 @@ class RowSampler {
 
 // From the logits as the slot's penalties and edits leave them. Overwrites work.block_largest.
 HeadResult draw_edited(const float* logits, int64_t vocab, const HeadRow& want, const Head& op, const Workspace& work) {
-  edit_row(work.edited, logits, vocab, want, op.slots,
-           want.drafted > 0 ? op.drafts + int64_t{want.slot} * kMaxDrafts : nullptr);
+  edit_row(work.edited, logits, 0, vocab, want, op.slots, drafts_of(op, want));
   LogitsRow row(work.edited, vocab);
   Peak peak = find_peak(row, work.block_largest);
   if (!peak.finite) return {.flags = peak.empty ? HeadResult::kAllBanned : HeadResult::kNonFinite};
@@ -183,12 +182,6 @@ HeadResult sample_row(const Head& op, int64_t r, const Workspace& work) {
   if (result.token < 0) return result;
   result.logprob = log_probability(row[result.token], peak.logit, total);
   return result;
-}
-
-void keep(const Head& op, const HeadRow& want, int32_t token) {
-  keep_token(want, token, op.last_tokens, op.drafts);
-  if (want.draw == DrawKind::next && want.edits != 0 && token >= 0)
-    count_drawn(op.slots.counts[want.slot * op.slots.vocab + token]);
 }
 
 }  // namespace

@@ -310,6 +310,11 @@ void CudaBackend::choose_candidates(const ChooseCandidates& op) {
   cuda::choose_candidates(op, stream());
 }
 
+void CudaBackend::settle_candidates(const SettleCandidates& op) {
+  check(op);
+  cuda::settle_candidates(op, stream());
+}
+
 void CudaBackend::copy_blocks(const CopyBlocks& op) {
   check(op);
   cuda::copy_blocks(op, stream());

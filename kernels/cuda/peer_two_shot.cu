@@ -67,11 +67,20 @@ struct SharedColumns {
   int64_t part_stride, out_stride;  // in words
 };
 
+// By all threads. On every rank the same, so that none waits for one that left.
+__device__ bool is_any_wanted(const HeadRow* wanted, unsigned rows) {
+  if (!wanted) return true;
+  bool own = false;
+  for (unsigned row = threadIdx.x; row < rows; row += kThreads) own |= !is_padding(wanted[row]);
+  return __syncthreads_or(own) != 0;
+}
+
 // A thread takes every (grid x block)-th word of the part.
 template <class Word>
 __global__ void __launch_bounds__(kThreads)
     gather_kernel(const __grid_constant__ PeerGroup group, const __grid_constant__ SharedColumns<Word> columns) {
   begin_peer_kernel(group);
+  if (!is_any_wanted(columns.wanted, columns.words / columns.row_words)) return;
   BlockMeetings fellows(group);
   fellows.meet();
   const unsigned step = gridDim.x * kThreads;

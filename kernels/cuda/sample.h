@@ -18,8 +18,9 @@ bool fits_cluster(const Head& op);
 void sample_in_clusters(const Head& op, cudaStream_t stream);
 void score_in_clusters(const Head& op, cudaStream_t stream);
 
-// Of one rank, and of all (candidates.cu).
+// Of several ranks, in place of the above for most rows.
 void find_candidates(const FindCandidates& op, cudaStream_t stream);
 void choose_candidates(const ChooseCandidates& op, cudaStream_t stream);
+void settle_candidates(const SettleCandidates& op, cudaStream_t stream);
 
 }  // namespace penstock::cuda

@@ -1,138 +1,130 @@
-#include <cmath>
-
-#include "kernels/candidates.h"
-#include "tests/kernels/op_fixture.h"
+// Tokens and scores from what parts of the vocabulary say, beside those of whole rows: rows without filters.
+#include "tests/kernels/candidate_fixture.h"
 
 namespace penstock {
 namespace {
 
-struct Outcome {
-  std::vector<HeadResult> results;
-  std::vector<int32_t> last_tokens;
-};
-
-class Rows {
- public:
-  Rows(int64_t vocab, std::vector<HeadRow> want, std::vector<float> logits)
-      : backend(test_backend()), vocab_(vocab), want_(std::move(want)), logits_(std::move(logits)) {}
-
-  // sample and score, of whole rows.
-  Outcome whole() {
-    DeviceArray<float> logits(*backend, logits_);
-    DeviceArray<HeadRow> rows(*backend, want_);
-    DeviceArray<HeadResult> results(*backend, untouched());
-    DeviceArray<int32_t> last(*backend, std::vector<int32_t>(want_.size(), -7));
-    const Head head{logits.matrix(count(), vocab_), rows.data(), results.data(), last.data(), nullptr, {}};
-    backend->sample(head);
-    backend->score(head);
-    return {results.download(), last.download()};
-  }
-
-  // The same from candidates, as if each of `ranks` had `stride` of the ids.
-  Outcome in_parts(int ranks, int64_t stride) {
-    DeviceArray<HeadRow> rows(*backend, want_), others(*backend, want_);
-    std::vector<Candidate> all(want_.size() * ranks * kCandidateParts);
-    for (int rank = 0; rank < ranks; ++rank) {
-      const int64_t first = std::min(vocab_, rank * stride), ids = std::min(vocab_, first + stride) - first;
-      std::vector<float> part(want_.size() * stride, kNan);  // padding columns are not looked at
-      for (int64_t r = 0; r < count(); ++r)
-        std::copy_n(logits_.begin() + r * vocab_ + first, ids, part.begin() + r * stride);
-      DeviceArray<float> logits(*backend, part);
-      DeviceArray<Candidate> candidates(*backend, std::vector<Candidate>(want_.size() * kCandidateParts));
-      backend->find_candidates(
-          {logits.matrix(count(), stride), first, ids, rows.data(), candidates.data(), others.data()});
-      const std::vector<Candidate> found = candidates.download();
-      for (size_t r = 0; r < want_.size(); ++r)
-        std::copy_n(found.begin() + r * kCandidateParts, kCandidateParts,
-                    all.begin() + (r * ranks + rank) * kCandidateParts);
-    }
-    DeviceArray<Candidate> candidates(*backend, all);
-    DeviceArray<HeadResult> results(*backend, untouched());
-    DeviceArray<int32_t> last(*backend, std::vector<int32_t>(want_.size(), -7));
-    backend->choose_candidates({candidates.data(), count(), ranks, rows.data(), results.data(), last.data(), nullptr});
-    left = others.download();
-    return {results.download(), last.download()};
-  }
-
-  std::unique_ptr<Backend> backend;
-  std::vector<HeadRow> left;  // of the last in_parts
-
- private:
-  int64_t count() const { return static_cast<int64_t>(want_.size()); }
-  std::vector<HeadResult> untouched() const { return std::vector<HeadResult>(want_.size(), {-5, -5, -5}); }
-
-  int64_t vocab_;
-  std::vector<HeadRow> want_;
-  std::vector<float> logits_;
-};
-
 // Greedy rows, drawn ones, and scored ones.
-std::vector<HeadRow> plain_rows(int64_t vocab) {
-  std::vector<HeadRow> rows;
+HostRows plain_rows(int64_t vocab) {
+  HostRows host{vocab, {}, {}};
   for (int32_t i = 0; i < 60; ++i) {
     HeadRow row{.slot = i, .position = 11 * i, .seed = 1000u + i};
     if (i % 3 == 1) row.temperature = 0.3f + 0.05f * i;
     if (i % 3 == 2) row.slot = -1, row.target = static_cast<int32_t>((i * 7919) % vocab);
     if (i == 4) row.top_k = 1, row.temperature = 2;  // greedy in other words
     if (i == 7) row.slot = -1;                       // padding
-    rows.push_back(row);
+    host.add(row, normal_values(vocab, static_cast<uint32_t>(100 * vocab + i), 4));
   }
-  return rows;
+  std::vector<float>& logits = host.logits;
+  for (int64_t i = 0; i < vocab; i += 3) logits[3 * vocab + i] = logits[4 * vocab + i] = 1;  // equal ones, often
+  host.want[5].target = static_cast<int32_t>(std::max_element(logits.begin() + 5 * vocab, logits.begin() + 6 * vocab) -
+                                             logits.begin() - 5 * vocab);
+  logits[6 * vocab + vocab / 2] = kInfinity;
+  logits[8 * vocab + vocab - 1] = kNan;
+  std::fill_n(logits.begin() + 9 * vocab, vocab, -kInfinity);
+  std::fill_n(logits.begin() + 10 * vocab, vocab - 1, -kInfinity);
+  return host;
 }
 
-void check_equal(const Outcome& got, const Outcome& want) {
-  for (size_t r = 0; r < want.results.size(); ++r) {
-    INFO("row " << r);
-    CHECK(got.results[r].token == want.results[r].token);
-    CHECK(got.results[r].flags == want.results[r].flags);
-    CHECK(std::abs(got.results[r].logprob - want.results[r].logprob) <= 1e-5);
+// Each row with a slot of its own, some ahead of drafts. Without filters.
+HostRows edited_rows(int32_t vocab, uint32_t seed) {
+  constexpr int32_t kRows = 24;
+  HostRows host{vocab, {}, {}, std::vector<Slot>(kRows), std::vector<int32_t>(kRows * kMaxDrafts)};
+  std::mt19937 random(seed);
+  for (int32_t& draft : host.drafts) draft = static_cast<int32_t>(random() % (vocab + 2)) - 1;
+  for (int32_t r = 0; r < kRows; ++r) {
+    HeadRow row = random_row(random);
+    row.slot = (r * 5 + 1) % kRows;
+    row.top_p = 1, row.top_k = 0, row.min_p = 0;
+    if (r % 8 == 0) row.edits = 0;
+    if (r % 3 == 1) row.draw = DrawKind::verify, row.drafted = r % (kMaxDrafts + 1);
+    if (r % 3 == 2) row.draw = DrawKind::draft, row.drafted = r % kMaxDrafts;
+    host.slots[row.slot] = random_slot(random, vocab);
+    host.add(row, normal_values(vocab, random(), 3));
   }
-  CHECK(got.last_tokens == want.last_tokens);
+  return host;
 }
 
 }  // namespace
 
 TEST_CASE("what parts of the vocabulary say decides as the whole does", "[sanitize]") {
+  auto backend = test_backend();
   for (int64_t vocab : {5, 320, 1003, 32064}) {
-    std::vector<HeadRow> want = plain_rows(vocab);
-    std::vector<float> logits = normal_values(want.size() * vocab, static_cast<uint32_t>(vocab), 4);
-    for (int64_t i = 0; i < vocab; i += 3) logits[3 * vocab + i] = logits[4 * vocab + i] = 1;  // equal ones, often
-    want[5].target = static_cast<int32_t>(std::max_element(logits.begin() + 5 * vocab, logits.begin() + 6 * vocab) -
-                                          logits.begin() - 5 * vocab);
-    logits[6 * vocab + vocab / 2] = kInfinity;
-    logits[8 * vocab + vocab - 1] = kNan;
-    std::fill_n(logits.begin() + 9 * vocab, vocab, -kInfinity);
-    std::fill_n(logits.begin() + 10 * vocab, vocab - 1, -kInfinity);
-    Rows rows(vocab, want, logits);
-    const Outcome whole = rows.whole();
+    const HostRows host = plain_rows(vocab);
+    const Outcome whole = sampled_whole(*backend, host);
     REQUIRE(whole.results[5].flags == HeadResult::kArgmax);
     REQUIRE(whole.results[9].flags == HeadResult::kNonFinite);
     for (int ranks : {1, 2, 3, 4, 8}) {
       INFO(ranks << " parts of " << vocab);
-      check_equal(rows.in_parts(ranks, (vocab + ranks - 1) / ranks), whole);
-      for (const HeadRow& left : rows.left) CHECK(is_padding(left));
+      const Outcome parts = sampled_in_parts(*backend, host, ranks);
+      check_equal(parts, whole);
+      CHECK(parts.num_decided() == host.want.size());
     }
   }
 }
 
-TEST_CASE("rows that candidates cannot decide are left for the whole vocabulary", "[sanitize]") {
-  const int64_t vocab = 320;
-  std::vector<HeadRow> want(8, {.slot = 0, .temperature = 1});
-  want[1].top_p = 0.9f;
-  want[2].top_k = 5;
-  want[3].min_p = 0.1f;
-  want[4].edits = 1;
-  want[5].top_logprobs = 2;
-  want[6] = {.target = 3, .top_logprobs = 1};
-  want[7] = {.slot = 7, .temperature = 0, .top_p = 0.9f};  // greedy: the filter takes nothing from it
-  Rows rows(vocab, want, normal_values(want.size() * vocab, 1));
-  const Outcome outcome = rows.in_parts(2, vocab / 2);
-  for (size_t r = 0; r < want.size(); ++r) {
-    const bool is_left = r >= 1 && r <= 6;
+TEST_CASE("rows with alternatives are left for the whole vocabulary", "[sanitize]") {
+  auto backend = test_backend();
+  HostRows host{320, {}, {}};
+  for (int32_t r = 0; r < 6; ++r) {
+    HeadRow row{.slot = r, .temperature = 1};
+    if (r == 1) row.top_logprobs = 2;
+    if (r == 2) row = {.target = 3, .top_logprobs = 1};
+    if (r == 3) row.temperature = 0, row.top_p = 0.9f;  // greedy: the filter takes nothing from it
+    if (r == 4) row = {.target = 3};
+    if (r == 5) row.top_p = 0.9f, row.top_logprobs = 20;
+    host.add(row, normal_values(320, r));
+  }
+  const Outcome parts = sampled_in_parts(*backend, host, 2);
+  for (size_t r = 0; r < host.want.size(); ++r) {
+    const HeadRow& want = host.want[r];
     INFO("row " << r);
-    CHECK(is_padding(rows.left[r]) == !is_left);
-    CHECK((outcome.results[r].token == -5) == is_left);
-    if (is_left) CHECK(std::memcmp(&rows.left[r], &want[r], sizeof want[r]) == 0);
+    CHECK(parts.is_decided(r) == (want.top_logprobs == 0));
+    if (want.top_logprobs > 0) CHECK(std::memcmp(&parts.others[r], &want, sizeof want) == 0);
+  }
+  check_equal(parts, sampled_whole(*backend, host));
+}
+
+TEST_CASE("ranks edit their ids as the whole row is edited", "[sanitize]") {
+  auto backend = test_backend();
+  size_t different = 0, banned = 0, all = 0;
+  for (int32_t vocab : {1, 3, 67, 300, 2501})
+    for (uint32_t seed = 1; seed <= 3; ++seed) {
+      HostRows host = edited_rows(vocab, seed * 100 + vocab);
+      const Outcome whole = sampled_whole(*backend, host);
+      for (int ranks : {1, 2, 3, 8}) {
+        INFO(ranks << " parts of " << vocab << ", seed " << seed);
+        const Outcome parts = sampled_in_parts(*backend, host, ranks);
+        check_equal(parts, whole);
+        CHECK(parts.num_decided() == host.want.size());
+      }
+      for (HeadRow& row : host.want) row.edits = 0;
+      const Outcome unedited = sampled_whole(*backend, host);
+      for (size_t r = 0; r < host.want.size(); ++r, ++all) {
+        different += unedited.results[r].token != whole.results[r].token;
+        banned += whole.results[r].flags == HeadResult::kAllBanned;
+      }
+    }
+  CHECK(different > all / 4);
+  CHECK(banned > 0);
+}
+
+TEST_CASE("ranks tell all banned from no numbers") {
+  auto backend = test_backend();
+  constexpr int64_t kVocab = 10;
+  for (float temperature : {0.0f, 1.0f}) {
+    HostRows host{kVocab, {}, {}, std::vector<Slot>(3)};
+    for (int32_t r = 0; r < 3; ++r) {
+      for (int32_t id = 0; id < kVocab; ++id) host.slots[r].edits.push_back({id, -kInfinity});
+      host.add({.slot = r, .temperature = temperature, .top_p = 0.9f, .edits = 1}, normal_values(kVocab, r));
+    }
+    host.logits[1 * kVocab + 7] = kNan;
+    std::fill_n(host.logits.begin() + 2 * kVocab, kVocab, -kInfinity);
+    const Outcome parts = sampled_in_parts(*backend, host, 3);
+    check_equal(parts, sampled_whole(*backend, host));
+    CHECK(parts.results[0].flags == HeadResult::kAllBanned);
+    for (int r : {1, 2}) CHECK(parts.results[r].flags == HeadResult::kNonFinite);
+    for (int r : {0, 1, 2}) CHECK((parts.is_decided(r) && parts.last_tokens[r] == 0));
   }
 }
 
