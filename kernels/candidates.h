@@ -72,7 +72,7 @@ struct RowScale {
 };
 
 // What all candidates say about a row.
-struct Choice {
+struct RowChoice {
   HeadResult result;          // when the filters keep the token
   float edited = 0;           // the token's edited logit
   float edited_peak = 0;      // the largest one
@@ -80,7 +80,7 @@ struct Choice {
 };
 
 // From the candidates of all parts of all ranks, in their order.
-PENSTOCK_HOST_DEVICE inline Choice choose(const Candidate* all, int64_t count, const HeadRow& want) {
+PENSTOCK_HOST_DEVICE inline RowChoice choose(const Candidate* all, int64_t count, const HeadRow& want) {
   Candidate best;
   for (int64_t i = 0; i < count; i++) {
     const Candidate& one = all[i];
@@ -93,7 +93,7 @@ PENSTOCK_HOST_DEVICE inline Choice choose(const Candidate* all, int64_t count, c
       best.key_logit = one.key_logit, best.key_edited = one.key_edited;
     }
   }
-  Choice choice;
+  RowChoice choice;
   choice.result = {.token = -1, .logprob = 0, .flags = HeadResult::kNonFinite};
   if (best.bad != 0 || best.peak_id < 0) return choice;
   if (want.target < 0 && best.edited_peak_id < 0) {
@@ -117,7 +117,7 @@ PENSTOCK_HOST_DEVICE inline Choice choose(const Candidate* all, int64_t count, c
 
 // What a row with a choice still needs. Noise is added to all ids, and a filter takes all but the likeliest: the
 // largest key of those it keeps is the choice's, if it keeps that.
-enum class Need {
+enum class RowNeed {
   nothing,
   tally,      // of what comes before the token
   whole_row,  // the token may not be kept: the row is sampled whole
@@ -131,12 +131,12 @@ PENSTOCK_HOST_DEVICE inline bool has_filters(const HeadRow& want) {
 // Above what roundings do to shares of mass and to scaled logits, in the samplers of whole rows too.
 constexpr double kFilterMargin = 1e-4;
 
-PENSTOCK_HOST_DEVICE inline Need need_of(const Choice& choice, const HeadRow& want) {
-  if (choice.result.token < 0 || choice.is_likeliest || !has_filters(want)) return Need::nothing;
+PENSTOCK_HOST_DEVICE inline RowNeed need_of(const RowChoice& choice, const HeadRow& want) {
+  if (choice.result.token < 0 || choice.is_likeliest || !has_filters(want)) return RowNeed::nothing;
   const float scaled = RowScale::of(choice.edited_peak, want)(choice.edited);
   if (want.min_p > 0 && !(static_cast<double>(scaled) > ::log(static_cast<double>(want.min_p)) + kFilterMargin))
-    return Need::whole_row;
-  return want.top_k > 0 || want.top_p < 1 ? Need::tally : Need::nothing;
+    return RowNeed::whole_row;
+  return want.top_k > 0 || want.top_p < 1 ? RowNeed::tally : RowNeed::nothing;
 }
 
 inline Tally sum_of(const Tally* all, int64_t count) {

@@ -11,7 +11,7 @@ namespace {
 // Counts the ids of a part against the token.
 class PartTally {
  public:
-  PartTally(const HeadRow& want, const Choice& choice)
+  PartTally(const HeadRow& want, const RowChoice& choice)
       : scale_(RowScale::of(choice.edited_peak, want)),
         token_(choice.result.token),
         token_scaled_(scale_(choice.edited)),
@@ -84,16 +84,16 @@ void choose_row(const ChooseCandidates& op, int64_t r) {
   if (needs_whole_row(want)) op.others[r] = want;
   if (needs_whole_row(want) || is_padding(want)) return;
   const int64_t count = op.ranks * kCandidateParts;
-  const Choice choice = choose(op.candidates + r * count, count, want);
+  const RowChoice choice = choose(op.candidates + r * count, count, want);
   op.head.results[r] = choice.result;
   switch (need_of(choice, want)) {
-    case Need::nothing:
+    case RowNeed::nothing:
       if (want.target < 0) keep(op.head, want, choice.result.token);
       return;
-    case Need::whole_row:
+    case RowNeed::whole_row:
       op.others[r] = want;
       return;
-    case Need::tally:
+    case RowNeed::tally:
       op.open[r] = want;
       const Tensor& drawn_by = want.edits != 0 ? op.part.edited : op.part.logits;
       Tally* tallies = op.tallies + r * kCandidateParts;

@@ -19,7 +19,7 @@ struct ChooseRows {
 
 struct ChooseShared {
   Candidate candidates[kMostCandidates];
-  Choice choice;
+  RowChoice choice;
   Tally::Ids step[Tally::kSteps][kPartThreads];  // each thread's own
   Tally::Ids before[kPartWarps], rest[kPartWarps];
 };
@@ -32,7 +32,7 @@ __device__ Tally::Ids sum_of_warp(Tally::Ids ids) {
 
 // Of the block's ids, by all threads, into device memory.
 __device__ void write_tally(ChooseShared& shared, Tally* tally, const BlockIds& block, const float* row,
-                            const HeadRow& want, const Choice& choice) {
+                            const HeadRow& want, const RowChoice& choice) {
   const RowScale scale = RowScale::of(choice.edited_peak, want);
   const float token = scale(choice.edited);
   const bool weighs = want.top_p < 1, tells_steps_apart = weighs && want.top_k > 0;
@@ -93,15 +93,15 @@ __global__ void __launch_bounds__(kPartThreads)
   __syncthreads();
   if (threadIdx.x == 0) shared.choice = choose(shared.candidates, op.count, want);
   __syncthreads();
-  const Choice& choice = shared.choice;
-  const Need need = need_of(choice, want);
+  const RowChoice& choice = shared.choice;
+  const RowNeed need = need_of(choice, want);
   if (is_first) {
-    op.open[row] = need == Need::tally ? want : HeadRow{};
-    op.others[row] = need == Need::whole_row ? want : HeadRow{};
+    op.open[row] = need == RowNeed::tally ? want : HeadRow{};
+    op.others[row] = need == RowNeed::whole_row ? want : HeadRow{};
     head.results[row] = choice.result;
-    if (need == Need::nothing && want.target < 0) keep(head, want, choice.result.token);
+    if (need == RowNeed::nothing && want.target < 0) keep(head, want, choice.result.token);
   }
-  if (need != Need::tally) return;
+  if (need != RowNeed::tally) return;
   const float* drawn_by = want.edits != 0 ? rows.edited + row * rows.edited_stride : rows.logits + row * rows.stride;
   write_tally(shared, op.tallies + row * kCandidateParts + part, BlockIds(rows, part), drawn_by, want, choice);
 }

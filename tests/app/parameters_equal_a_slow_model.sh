@@ -15,3 +15,4 @@ check --max-batch 1
 check --block-size 16 --kv-blocks 34 --max-batch 32 --max-step-tokens 48 --steps-in-flight 3 --report report
 python3 -c 'import json; assert json.load(open("report"))["kv"]["preemptions"] > 0'
 check --prefix-cache off --steps-in-flight 1 --graphs off --tensor-parallel 2
+check --tensor-parallel 4
