@@ -8,6 +8,7 @@ namespace penstock::cuda {
 namespace {
 
 constexpr int kMostCandidates = kMostRanks * kCandidateParts;
+constexpr int kPartThreads = 256, kPartWarps = kPartThreads / kWarp;
 constexpr int kSettlers = 8;  // rows of a block
 
 struct ChooseRows {

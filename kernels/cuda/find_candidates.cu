@@ -7,14 +7,15 @@
 namespace penstock::cuda {
 namespace {
 
+constexpr int kPartThreads = 512, kPartWarps = kPartThreads / kWarp;
 constexpr float kNowhere = Candidate::kNowhere;
 
 struct Largest {
-  double value = static_cast<double>(kNowhere);
+  float value = kNowhere;
   int32_t id = -1;
   float logit = kNowhere;
-  __device__ void meet(double other, int32_t other_id, float other_logit) {
-    if (is_before(other, other_id, value, id)) value = other, id = other_id, logit = other_logit;
+  __device__ void meet(const Largest& other) {
+    if (is_before(other.value, other.id, value, id)) *this = other;
   }
 };
 
@@ -22,17 +23,17 @@ struct Largest {
 __device__ Largest largest_of_block(Largest own, Largest* shared) {
 #pragma unroll
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2)
-    own.meet(__shfl_xor_sync(0xFFFFFFFF, own.value, lanes), __shfl_xor_sync(0xFFFFFFFF, own.id, lanes),
-             __shfl_xor_sync(0xFFFFFFFF, own.logit, lanes));
+    own.meet({__shfl_xor_sync(0xFFFFFFFF, own.value, lanes), __shfl_xor_sync(0xFFFFFFFF, own.id, lanes),
+              __shfl_xor_sync(0xFFFFFFFF, own.logit, lanes)});
   __syncthreads();
   if (threadIdx.x % kWarp == 0) shared[threadIdx.x / kWarp] = own;
   __syncthreads();
   Largest all;
-  for (int w = 0; w < kPartWarps; w++) all.meet(shared[w].value, shared[w].id, shared[w].logit);
+  for (int w = 0; w < kPartWarps; w++) all.meet(shared[w]);
   return all;
 }
 
-// The largest of row[id - first_id]. `bad` grows when one is NaN or infinite upward.
+// The largest of row[id - first_id]. `bad` is set when one is NaN or infinite upward.
 __device__ Largest find_peak(const BlockIds& block, const float* row, Largest* shared, bool& bad) {
   Largest own;
   bool one_is_bad = false;
@@ -40,7 +41,7 @@ __device__ Largest find_peak(const BlockIds& block, const float* row, Largest* s
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       one_is_bad |= !(x[i] < __builtin_inff());
-      if (x[i] > kNowhere) own.meet(x[i], id + i, x[i]);
+      if (x[i] > own.value) own = {x[i], id + i, x[i]};  // a thread's ids ascend
     }
   });
   bad |= __syncthreads_or(one_is_bad) != 0;
@@ -76,68 +77,94 @@ __device__ void edit(const BlockIds& block, float* edited, const float* logits, 
   __syncthreads();
 }
 
-// The largest scaled logit plus noise.
-__device__ Largest draw(const BlockIds& block, const float* row, float peak, const HeadRow& want, Largest* shared) {
-  const RowScale scale = RowScale::of(peak, want);
-  Largest own;
-  block.for_each_group(row, [&](int id, const float(&x)[4]) {
-    const RandomWords words = random_words(want.seed, want.choice, want.position, RandomUse::token, id / 4);
+// Of a part's second reading.
+struct Reading {
+  float total = 0;  // of exp(logit - peak)
+  Largest key;      // the largest scaled logit plus noise, of a row that is drawn from
+};
+
+// What one thread reads. An id gets its noise only where that could make it win, beside the part's likeliest one.
+class Reader {
+ public:
+  __device__ Reader(const HeadRow& want, const Largest& peak, bool draws)
+      : want_(want), scale_(RowScale::of(peak.logit, want)), draws_(draws) {
+    if (!draws_) return;
+    const RandomWords words = words_of(peak.id);
 #pragma unroll
     for (int i = 0; i < 4; i++)
-      if (x[i] > kNowhere) own.meet(scale(x[i]) + gumbel(words.word[i]), id + i, x[i]);
-  });
-  Largest key = largest_of_block(own, shared);
-  key.value += static_cast<double>(peak) * static_cast<double>(scale.inverse);
-  return key;
-}
-
-__device__ float sum_of_exp(const BlockIds& block, const float* row, float peak, float* partial) {
-  float total = 0;
-  block.for_each_group(row, [&](int, const float(&x)[4]) {
+      if (peak.id % 4 == i) reading.key = {key_of(peak.logit, words.word[i]), peak.id, peak.logit};
+  }
+  __device__ void operator()(int id, const float (&x)[4]) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) total += expf(x[i] - peak);
-  });
-  return block_sum(total, partial);
+    for (int i = 0; i < 4; i++) reading.total += expf(x[i] - scale_.peak);
+    if (!draws_) return;
+    const RandomWords words = words_of(id);
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+      if (scale_(x[i]) + most_noise(words.word[i]) >= reading.key.value)
+        reading.key.meet({key_of(x[i], words.word[i]), id + i, x[i]});
+  }
+
+  Reading reading;
+
+ private:
+  __device__ RandomWords words_of(int32_t id) const {
+    return random_words(want_.seed, want_.choice, want_.position, RandomUse::token, static_cast<uint32_t>(id) / 4);
+  }
+  __device__ float key_of(float logit, uint32_t word) const { return scale_(logit) + gumbel(word); }
+  // -log(-log(1 - w)) < -log w, and w >= 2^-(leading zeros + 1). Rounded up.
+  __device__ static float most_noise(uint32_t word) { return static_cast<float>(__clz(word) + 1) * 0.6932f; }
+
+  const HeadRow& want_;
+  const RowScale scale_;
+  const bool draws_;
+};
+
+// Shared memory of a block.
+struct FindShared {
+  Largest largest[kPartWarps];
+  float partial[kPartWarps];
+};
+
+__device__ Reading read_again(FindShared& shared, const BlockIds& block, const float* row, const Largest& peak,
+                              const HeadRow& want, bool draws) {
+  Reader reader(want, peak, draws);
+  block.for_each_group(row, [&](int id, const float(&x)[4]) { reader(id, x); });
+  Reading all{.total = block_sum(reader.reading.total, shared.partial), .key = {}};
+  if (draws) all.key = largest_of_block(reader.reading.key, shared.largest);
+  __syncthreads();  // before `partial` is written again
+  return all;
 }
 
 __global__ void __launch_bounds__(kPartThreads)
     find_kernel(const __grid_constant__ PartRows rows, const __grid_constant__ HeadRows head, Candidate* candidates) {
-  __shared__ Largest shared[kPartWarps];
-  __shared__ float partial[kPartWarps];
+  __shared__ FindShared shared;
   const int part = blockIdx.x, row = blockIdx.y;
   wait_for_previous_kernel();
   const HeadRow want = head.want[row];
   if (needs_whole_row(want) || is_padding(want)) return;
+  const bool scores = want.target >= 0, edits = !scores && want.edits != 0, draws = !scores && !takes_likeliest(want);
 
   const BlockIds block(rows, part);
   const float* logits = rows.logits + row * rows.stride;
-  Candidate found;
   bool bad = false;
-  const Largest peak = find_peak(block, logits, shared, bad);
-  Largest key, drawn_peak = peak;
-  if (peak.id >= 0) {
-    found.total = sum_of_exp(block, logits, peak.logit, partial);
-    if (want.target >= 0) {
-      if (block.has(want.target)) key.meet(0, want.target, kNowhere);
-    } else {
-      const float* drawn_by = logits;
-      if (want.edits != 0) {
-        float* edited = rows.edited + row * rows.edited_stride;
-        edit(block, edited, logits, want, head);
-        drawn_by = edited;
-        drawn_peak = find_peak(block, edited, shared, bad);
-      }
-      if (takes_likeliest(want) || drawn_peak.id < 0)
-        key = drawn_peak;
-      else
-        key = draw(block, drawn_by, drawn_peak.logit, want, shared);
-    }
+  const Largest peak = find_peak(block, logits, shared.largest, bad);
+  Reading reading;
+  if (peak.id >= 0) reading = read_again(shared, block, logits, peak, want, draws && !edits);
+  Largest edited_peak = peak, key = draws ? reading.key : peak;
+  if (edits && peak.id >= 0) {
+    float* edited = rows.edited + row * rows.edited_stride;
+    edit(block, edited, logits, want, head);
+    key = edited_peak = find_peak(block, edited, shared.largest, bad);
+    if (draws && edited_peak.id >= 0) key = read_again(shared, block, edited, edited_peak, want, true).key;
   }
+  if (scores) key = {0, peak.id >= 0 && block.has(want.target) ? want.target : -1, kNowhere};
   if (threadIdx.x != 0) return;
-  found.key = key.value, found.key_id = key.id, found.key_edited = key.logit;
+  Candidate found{.key = key.value, .key_id = key.id, .key_edited = key.logit};
+  if (draws) found.key += static_cast<double>(edited_peak.logit) * static_cast<double>(RowScale::of(0, want).inverse);
   if (key.id >= 0) found.key_logit = logits[key.id - rows.first_id];
-  found.peak = peak.logit, found.peak_id = peak.id;
-  found.edited_peak = drawn_peak.logit, found.edited_peak_id = drawn_peak.id;
+  found.peak = peak.logit, found.peak_id = peak.id, found.total = reading.total;
+  found.edited_peak = edited_peak.logit, found.edited_peak_id = edited_peak.id;
   found.bad = bad;
   candidates[row * kCandidateParts + part] = found;
 }
