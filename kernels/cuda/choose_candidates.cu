@@ -31,38 +31,51 @@ __device__ Tally::Ids sum_of_warp(Tally::Ids ids) {
   return ids;
 }
 
-// Of the block's ids, by all threads, into device memory.
-__device__ void write_tally(ChooseShared& shared, Tally* tally, const BlockIds& block, const float* row,
-                            const HeadRow& want, const RowChoice& choice) {
-  const RowScale scale = RowScale::of(choice.edited_peak, want);
-  const float token = scale(choice.edited);
-  const bool weighs = want.top_p < 1, tells_steps_apart = weighs && want.top_k > 0;
-  if (tells_steps_apart)
-    for (auto& step : shared.step) step[threadIdx.x] = {};
+// What a thread counts. kSteps: those from the token on are told apart, in shared.step[…][threadIdx.x].
+struct Counted {
   Tally::Ids before, rest;
+};
+template <bool kSteps>
+__device__ Counted count_ids(ChooseShared& shared, const BlockIds& block, const float* row, const HeadRow& want) {
+  const RowScale scale = RowScale::of(shared.choice.edited_peak, want);
+  const float token = scale(shared.choice.edited);
+  const int32_t token_id = shared.choice.result.token;
+  const bool weighs = want.top_p < 1;
+  Counted own;
   block.for_each_group(row, [&](int id, const float(&x)[4]) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      if (!(x[i] > Candidate::kNowhere)) continue;
       const float scaled = scale(x[i]);
-      const Tally::Ids one{1, weighs ? expf(scaled) : 0};
-      const int step = Tally::step_of(token - scaled);
-      if (scaled > token || (scaled == token && id + i < choice.result.token))
-        before += one;
-      else if (tells_steps_apart && step < Tally::kSteps - 1)
+      const Tally::Ids one{x[i] > Candidate::kNowhere, weighs ? exp_approximate(scaled) : 0};
+      if (scaled > token || (scaled == token && id + i < token_id)) {
+        own.before += one;
+        continue;
+      }
+      const int step = kSteps ? Tally::step_of(token - scaled) : Tally::kSteps - 1;
+      if (step < Tally::kSteps - 1)
         shared.step[step][threadIdx.x] += one;
       else
-        rest += one;
+        own.rest += one;
     }
   });
+  return own;
+}
+
+// Of the block's ids, by all threads, into device memory.
+__device__ void write_tally(ChooseShared& shared, Tally* tally, const BlockIds& block, const float* row,
+                            const HeadRow& want) {
+  const bool steps = want.top_p < 1 && want.top_k > 0;
+  if (steps)
+    for (auto& step : shared.step) step[threadIdx.x] = {};
+  auto [before, rest] = steps ? count_ids<true>(shared, block, row, want) : count_ids<false>(shared, block, row, want);
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   before = sum_of_warp(before), rest = sum_of_warp(rest);
   if (lane == 0) shared.before[warp] = before, shared.rest[warp] = rest;
   __syncthreads();
-  const int rest_step = tells_steps_apart ? Tally::kSteps - 1 : 0;
+  const int rest_step = steps ? Tally::kSteps - 1 : 0;
   for (int s = warp; s < Tally::kSteps; s += kPartWarps) {
     Tally::Ids sum;
-    if (tells_steps_apart)
+    if (steps)
       for (int i = lane; i < kPartThreads; i += kWarp) sum += shared.step[s][i];
     sum = sum_of_warp(sum);
     if (s == rest_step)
@@ -104,7 +117,7 @@ __global__ void __launch_bounds__(kPartThreads)
   }
   if (need != RowNeed::tally) return;
   const float* drawn_by = want.edits != 0 ? rows.edited + row * rows.edited_stride : rows.logits + row * rows.stride;
-  write_tally(shared, op.tallies + row * kCandidateParts + part, BlockIds(rows, part), drawn_by, want, choice);
+  write_tally(shared, op.tallies + row * kCandidateParts + part, BlockIds(rows, part), drawn_by, want);
 }
 
 // A warp takes a row, a lane each of a tally's numbers.

@@ -7,7 +7,8 @@
 namespace penstock::cuda {
 namespace {
 
-constexpr int kPartThreads = 512, kPartWarps = kPartThreads / kWarp;
+// Of a block: where rows are few, more of them for each.
+constexpr int kManyRows = 48, kPartThreads = 256, kMostThreads = 512, kMostWarps = kMostThreads / kWarp;
 constexpr float kNowhere = Candidate::kNowhere;
 
 struct Largest {
@@ -19,7 +20,7 @@ struct Largest {
   }
 };
 
-// Of the block; every thread gets it. `shared`: [kPartWarps].
+// Of the block; every thread gets it. `shared`: [kMostWarps].
 __device__ Largest largest_of_block(Largest own, Largest* shared) {
 #pragma unroll
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2)
@@ -29,7 +30,7 @@ __device__ Largest largest_of_block(Largest own, Largest* shared) {
   if (threadIdx.x % kWarp == 0) shared[threadIdx.x / kWarp] = own;
   __syncthreads();
   Largest all;
-  for (int w = 0; w < kPartWarps; w++) all.meet(shared[w]);
+  for (int w = 0; w < blockDim.x / kWarp; w++) all.meet(shared[w]);
   return all;
 }
 
@@ -39,10 +40,11 @@ __device__ Largest find_peak(const BlockIds& block, const float* row, Largest* s
   bool one_is_bad = false;
   block.for_each_group(row, [&](int id, const float(&x)[4]) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      one_is_bad |= !(x[i] < __builtin_inff());
+    for (float one : x) one_is_bad |= !(one < __builtin_inff());
+    if (!(fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3])) > own.value)) return;
+#pragma unroll
+    for (int i = 0; i < 4; i++)
       if (x[i] > own.value) own = {x[i], id + i, x[i]};  // a thread's ids ascend
-    }
   });
   bad |= __syncthreads_or(one_is_bad) != 0;
   return largest_of_block(own, shared);
@@ -69,7 +71,7 @@ __device__ void edit(const BlockIds& block, float* edited, const float* logits, 
   const LogitEdit* edits = slots.edits + static_cast<int64_t>(want.slot) * kMaxLogitEdits;
   const int32_t count = slots.num_edits[want.slot];
   // Two edits of one id stand side by side: its first thread does both.
-  for (int32_t i = threadIdx.x; i < count; i += kPartThreads) {
+  for (int32_t i = threadIdx.x; i < count; i += static_cast<int32_t>(blockDim.x)) {
     if (!block.has(edits[i].id) || (i > 0 && edits[i - 1].id == edits[i].id)) continue;
     for (int32_t j = i; j < count && edits[j].id == edits[i].id; j++)
       if (want.position < edits[j].until) edited[edits[i].id - block.first_id] += edits[j].bias;
@@ -96,12 +98,12 @@ class Reader {
   }
   __device__ void operator()(int id, const float (&x)[4]) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) reading.total += expf(x[i] - scale_.peak);
+    for (float one : x) reading.total += exp_approximate(one - scale_.peak);
     if (!draws_) return;
     const RandomWords words = words_of(id);
 #pragma unroll
     for (int i = 0; i < 4; i++)
-      if (scale_(x[i]) + most_noise(words.word[i]) >= reading.key.value)
+      if (may_reach(reading.key.value, scale_(x[i]), words.word[i]))
         reading.key.meet({key_of(x[i], words.word[i]), id + i, x[i]});
   }
 
@@ -112,8 +114,11 @@ class Reader {
     return random_words(want_.seed, want_.choice, want_.position, RandomUse::token, static_cast<uint32_t>(id) / 4);
   }
   __device__ float key_of(float logit, uint32_t word) const { return scale_(logit) + gumbel(word); }
-  // -log(-log(1 - w)) < -log w, and w >= 2^-(leading zeros + 1). Rounded up.
-  __device__ static float most_noise(uint32_t word) { return static_cast<float>(__clz(word) + 1) * 0.6932f; }
+  // Noise is -log(-log(1 - w)) < -log w: w must not be above exp(scaled - key), nor that and 1e-3 of it for roundings.
+  __device__ static bool may_reach(float key, float scaled, uint32_t word) {
+    const float one_and_w = __uint_as_float(__funnelshift_r(word, 0x7F, 9));  // rounded down
+    return one_and_w <= 1 + exp_approximate(scaled - key + 1e-3f);
+  }
 
   const HeadRow& want_;
   const RowScale scale_;
@@ -122,8 +127,8 @@ class Reader {
 
 // Shared memory of a block.
 struct FindShared {
-  Largest largest[kPartWarps];
-  float partial[kPartWarps];
+  Largest largest[kMostWarps];
+  float partial[kMostWarps];
 };
 
 __device__ Reading read_again(FindShared& shared, const BlockIds& block, const float* row, const Largest& peak,
@@ -136,7 +141,7 @@ __device__ Reading read_again(FindShared& shared, const BlockIds& block, const f
   return all;
 }
 
-__global__ void __launch_bounds__(kPartThreads)
+__global__ void __launch_bounds__(kMostThreads, 2)
     find_kernel(const __grid_constant__ PartRows rows, const __grid_constant__ HeadRows head, Candidate* candidates) {
   __shared__ FindShared shared;
   const int part = blockIdx.x, row = blockIdx.y;
@@ -173,7 +178,8 @@ __global__ void __launch_bounds__(kPartThreads)
 
 void find_candidates(const FindCandidates& op, cudaStream_t stream) {
   if (op.part.logits.rows == 0) return;
-  launch(find_kernel, dim3(kCandidateParts, static_cast<unsigned>(op.part.logits.rows)), dim3(kPartThreads), 0, stream,
+  const auto rows = static_cast<unsigned>(op.part.logits.rows);
+  launch(find_kernel, dim3(kCandidateParts, rows), dim3(rows < kManyRows ? kMostThreads : kPartThreads), 0, stream,
          rows_of(op.part), rows_of(op.head, nullptr), op.candidates);
 }
 

@@ -85,7 +85,7 @@ TEST_CASE("rows with alternatives are left for the whole vocabulary", "[sanitize
   check_equal(parts, sampled_whole(*backend, host));
 }
 
-TEST_CASE("ranks edit their ids as the whole row is edited", "[sanitize]") {
+TEST_CASE("ranks edit their ids as the whole row is edited") {
   auto backend = test_backend();
   size_t different = 0, banned = 0, all = 0;
   for (int32_t vocab : {1, 3, 67, 300, 2501})
