@@ -1,5 +1,9 @@
 // Sampling without gathering the vocabulary: what parts of it say about a row, and what ranks make of that. The same
-// code on every device; every rank combines the same candidates in the same order, so all agree.
+// code on every device; every rank combines the same numbers in the same order, so all agree.
+//
+// A part names its largest key, a logit plus Gumbel noise, and the largest of these is the row's token. A filter keeps
+// the likeliest ids, and the largest key of those is the same one if it keeps that: parts tally what comes before the
+// token. If it is not kept, as happens to a row by the mass that the filter takes away, the row is sampled whole.
 #pragma once
 #include "kernels/random.h"
 #include "kernels/step_view.h"
@@ -115,8 +119,7 @@ PENSTOCK_HOST_DEVICE inline RowChoice choose(const Candidate* all, int64_t count
   return choice;
 }
 
-// What a row with a choice still needs. Noise is added to all ids, and a filter takes all but the likeliest: the
-// largest key of those it keeps is the choice's, if it keeps that.
+// What a row with a choice still needs.
 enum class RowNeed {
   nothing,
   tally,      // of what comes before the token

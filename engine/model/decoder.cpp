@@ -102,7 +102,7 @@ void Decoder::head(int64_t rows, const int32_t* indices, Head wanted) {
 const HeadRow* Decoder::let_candidates_choose(const Activations& a, const Head& wanted) {
   auto* open = a.open.row<HeadRow>(0);
   auto* others = a.others.row<HeadRow>(0);
-  // Edited logits lie where the row is gathered to: by then nobody needs them any more.
+  // Edited logits lie where rows are gathered to. Other ranks write there once this one has come to that, too.
   const RankLogits part{.logits = a.part,
                         .first_id = shard_.first_id(),
                         .ids = std::clamp<int64_t>(drawing_.ids - shard_.first_id(), 0, shard_.ids()),

@@ -54,14 +54,16 @@ class PartReader {
     const LogitsRow row(logits, op_.part.ids);
     const Peak peak = find_peak(row, block_largest_);
     found.bad = !peak.finite && !peak.empty;
-    if (!peak.finite) return found;
-    found.peak = peak.logit;
-    found.peak_id = id_of(peak.id);
-    found.total = static_cast<float>(sum_of_exp(row, peak.logit, 1.0f));
-    if (want.target >= 0)
-      find_target(found, want);
-    else
+    if (found.bad) return found;
+    if (peak.finite) {
+      found.peak = peak.logit;
+      found.peak_id = id_of(peak.id);
+      found.total = static_cast<float>(sum_of_exp(row, peak.logit, 1.0f));
+    }
+    if (want.target < 0)
       find_token(found, r, want, peak);
+    else if (peak.finite)
+      find_target(found, want);
     if (found.key_id >= 0) found.key_logit = logits[found.key_id - op_.part.first_id];
     return found;
   }
@@ -81,9 +83,9 @@ class PartReader {
       edit_row(edited, drawn_by, op_.part.first_id, op_.part.ids, want, op_.head.slots, drafts_of(op_.head, want));
       peak = find_peak(LogitsRow(edited, op_.part.ids), block_largest_);
       found.bad = !peak.finite && !peak.empty;
-      if (!peak.finite) return;
       drawn_by = edited;
     }
+    if (!peak.finite) return;
     found.edited_peak = peak.logit;
     found.edited_peak_id = id_of(peak.id);
     if (takes_likeliest(want))

@@ -132,14 +132,16 @@ __global__ void __launch_bounds__(kSettlers* kWarp)
   const HeadRow want = head.want[row];
   if (is_padding(want)) return;
   tallies += static_cast<int64_t>(row) * count * kWarp + lane;
-  int32_t number = 0;
+  uint32_t number = 0;
   float mass = 0;
   for (int i = 0; i < count; i++) {
     const uint32_t bits = tallies[i * kWarp];
-    number += static_cast<int32_t>(bits), mass += __uint_as_float(bits);
+    if (lane % 2 == 0)
+      number += bits;
+    else
+      mass += __uint_as_float(bits);
   }
-  reinterpret_cast<uint32_t*>(&shared[warp])[lane] =
-      lane % 2 == 0 ? static_cast<uint32_t>(number) : __float_as_uint(mass);
+  reinterpret_cast<uint32_t*>(&shared[warp])[lane] = lane % 2 == 0 ? number : __float_as_uint(mass);
   __syncwarp();
   if (lane != 0) return;
   if (surely_keeps(want, shared[warp]))

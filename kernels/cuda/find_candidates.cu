@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(kMostThreads, 2)
   Reading reading;
   if (peak.id >= 0) reading = read_again(shared, block, logits, peak, want, draws && !edits);
   Largest edited_peak = peak, key = draws ? reading.key : peak;
-  if (edits && peak.id >= 0) {
+  if (edits) {
     float* edited = rows.edited + row * rows.edited_stride;
     edit(block, edited, logits, want, head);
     key = edited_peak = find_peak(block, edited, shared.largest, bad);

@@ -60,7 +60,7 @@ class RankRows {
         ids_(std::min(host.vocab, first_ + stride) - first_),
         stride_(stride),
         part_(backend, host.columns(first_, ids_, stride)),
-        edited_(backend, host.count() * stride),
+        edited_(backend, std::vector<float>(host.count() * stride, -1)),  // what must not be taken for logits
         rows_(backend, host.want),
         open_(backend, host.want),
         others_(backend, host.want),

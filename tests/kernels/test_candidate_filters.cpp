@@ -168,6 +168,21 @@ TEST_CASE("filters and edits together", "[sanitize]") {
   CHECK(decided < all);
 }
 
+TEST_CASE("a rank that has no id above -inf counts none", "[sanitize]") {
+  auto backend = test_backend();
+  constexpr int32_t kRows = 40, kVocab = 80;
+  HostRows host{kVocab, {}, {}, std::vector<Slot>(kRows)};
+  for (int32_t r = 0; r < kRows; ++r) {
+    std::vector<float> logits(kVocab, 0);
+    std::fill_n(logits.begin() + (r % 2 ? kVocab / 2 : 0), kVocab / 2, -kInfinity);
+    host.add({.slot = r, .temperature = 1, .top_p = 0.5f, .seed = 7u + r, .edits = static_cast<int16_t>(r % 4 > 0)},
+             logits);
+  }
+  const Outcome parts = sampled_in_parts(*backend, host, 2);
+  check_equal(parts, sampled_whole(*backend, host));
+  CHECK(parts.num_decided() > kRows / 4);
+}
+
 // Rows are left when the largest key is beyond the filters' end, which happens by the mass there; with both filters
 // also when the tallies' steps are too wide to tell.
 TEST_CASE("as many rows are decided as have their largest key within the filters") {
