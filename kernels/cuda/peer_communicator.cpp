@@ -130,10 +130,9 @@ void PeerCommunicator::all_gather_columns(const Tensor& out, const Tensor& part,
   finish();
 }
 
-// NCCL puts the ranks' parts one after the other.
+// NCCL puts the ranks' parts one after the other, and takes along what lies behind each row.
 void PeerCommunicator::gather_by_nccl(const Tensor& out, const Tensor& part) {
-  if (!is_whole(part)) throw Error(ExitCode::internal, "all_gather_columns: the part has gaps");
-  const int64_t bytes = bytes_of(part);
+  const int64_t pitch = part.stride * 4, bytes = part.rows * pitch;
   if (gathered_.bytes() < size() * bytes) {
     outgrown_.push_back(std::move(gathered_));
     gathered_ = backend_.allocate(size() * bytes);
@@ -142,7 +141,7 @@ void PeerCommunicator::gather_by_nccl(const Tensor& out, const Tensor& part) {
   ranks_->nccl()->all_gather(rank_, gathered_.data(), part.data, bytes, stream);
   for (int r = 0; r < size(); ++r)
     PENSTOCK_CUDA(cudaMemcpy2DAsync(out.columns(r * part.cols, part.cols).data, out.stride * 4,
-                                    gathered_.as<char>() + r * bytes, part.cols * 4, part.cols * 4, part.rows,
+                                    gathered_.as<char>() + r * bytes, pitch, part.cols * 4, part.rows,
                                     cudaMemcpyDeviceToDevice, stream));
 }
 
