@@ -84,9 +84,16 @@ const Nccl& nccl() {
   return all;
 }
 
+// Whether what computes has failed, and not what it was asked to do.
+bool means_fault(ncclResult_t status) {
+  return status == ncclUnhandledCudaError || status == ncclSystemError || status == ncclRemoteError;
+}
+
 void check(ncclResult_t status, const char* what) {
   if (status == ncclSuccess || status == ncclInProgress) return;
-  throw Error(ExitCode::internal, std::string(what) + ": " + nccl().error_string(status));
+  const std::string message = std::string(what) + ": " + nccl().error_string(status);
+  if (means_fault(status)) throw DeviceFault(ExitCode::internal, message);
+  throw Error(ExitCode::internal, message);
 }
 
 // Communicators do not block: what a call began is waited for here, where an abort is seen.
@@ -95,19 +102,15 @@ class NonBlockingRanks : public NcclRanks {
   explicit NonBlockingRanks(std::span<const int> devices) : ranks_(devices.size()) {
     ncclUniqueId id;
     check(nccl().get_unique_id(&id), "ncclGetUniqueId");
-    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    config.blocking = 0;
     check(nccl().group_start(), "ncclGroupStart");
-    for (size_t r = 0; r < devices.size(); ++r) {
-      PENSTOCK_CUDA(cudaSetDevice(devices[r]));
-      check(
-          nccl().init_rank(&ranks_[r].communicator, static_cast<int>(devices.size()), id, static_cast<int>(r), &config),
-          "ncclCommInitRankConfig");
-    }
-    check(nccl().group_end(), "ncclGroupEnd");
+    bool in_group = true;
     try {
+      for (size_t r = 0; r < devices.size(); ++r) connect(devices, r, id);
+      in_group = false;
+      check(nccl().group_end(), "ncclGroupEnd");
       for (const Rank& rank : ranks_) finish(rank, "ncclCommInitRankConfig");
     } catch (...) {
+      if (in_group) nccl().group_end();
       abort();
       throw;
     }
@@ -155,6 +158,15 @@ class NonBlockingRanks : public NcclRanks {
     std::mutex in_use;
   };
 
+  void connect(std::span<const int> devices, size_t rank, const ncclUniqueId& id) {
+    PENSTOCK_CUDA(cudaSetDevice(devices[rank]));
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    check(nccl().init_rank(&ranks_[rank].communicator, static_cast<int>(devices.size()), id, static_cast<int>(rank),
+                           &config),
+          "ncclCommInitRankConfig");
+  }
+
   template <class Call>
   void enqueue(int rank, const char* what, Call call) {
     std::lock_guard lock(ranks_[rank].in_use);
@@ -170,7 +182,8 @@ class NonBlockingRanks : public NcclRanks {
       check(nccl().get_async_error(rank.communicator, &state), what);
       if (state != ncclInProgress) return check(state, what);
       if (aborted_) throw Error(ExitCode::internal, "another rank has failed");
-      if (Clock::now() > deadline) throw Error(ExitCode::internal, std::string(what) + ": not done within a minute");
+      if (Clock::now() > deadline)
+        throw DeviceFault(ExitCode::internal, std::string(what) + ": not done within a minute");
       std::this_thread::yield();
     }
   }

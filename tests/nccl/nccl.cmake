@@ -1,0 +1,16 @@
+# tests_nccl: what calls NCCL, without a GPU: before a library that stands in for it, and without CUDA's runtime.
+find_path(PENSTOCK_NCCL_HEADERS nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+if(NOT PENSTOCK_NCCL_HEADERS)
+  message(STATUS "no tests of NCCL: there is no nccl.h")
+  return()
+endif()
+add_library(fake_nccl SHARED tests/nccl/fake_nccl.cpp)
+set_target_properties(fake_nccl PROPERTIES OUTPUT_NAME nccl SOVERSION 2 LIBRARY_OUTPUT_DIRECTORY fake_nccl)
+target_include_directories(fake_nccl PRIVATE ${CMAKE_SOURCE_DIR} ${CUDAToolkit_INCLUDE_DIRS})
+add_executable(tests_nccl tests/nccl/test_nccl_ranks.cpp kernels/cuda/nccl_ranks.cpp)
+target_include_directories(tests_nccl PRIVATE ${CMAKE_SOURCE_DIR} ${CUDAToolkit_INCLUDE_DIRS})
+target_link_libraries(tests_nccl PRIVATE catch_main Threads::Threads ${CMAKE_DL_LIBS})
+# Found before any that LD_LIBRARY_PATH names.
+target_link_options(tests_nccl PRIVATE LINKER:--disable-new-dtags LINKER:-rpath,$<TARGET_FILE_DIR:fake_nccl>)
+add_dependencies(tests_nccl fake_nccl)
+add_test(NAME tests_nccl COMMAND tests_nccl)
