@@ -130,42 +130,46 @@ std::vector<Outcome> replayed(Rank rank, const HostRows& host, int64_t stride) {
   return outcomes;
 }
 
+// Checks rows in parts against whole ones, and that most were decided, but not all.
+class Comparison {
+ public:
+  explicit Comparison(Backend& backend) : backend_(backend) {}
+  void compare(const HostRows& host, std::initializer_list<int> ranks_of_each) {
+    const Outcome whole = sampled_whole(backend_, host);
+    for (int ranks : ranks_of_each) {
+      INFO(ranks << " parts of " << host.vocab);
+      const Outcome parts = sampled_in_parts(backend_, host, ranks);
+      check_equal(parts, whole);
+      decided_ += parts.num_decided(), all_ += host.want.size();
+    }
+  }
+  void check_shares() const {
+    CHECK(decided_ > all_ / 2);
+    CHECK(decided_ < all_);
+  }
+
+ private:
+  Backend& backend_;
+  size_t decided_ = 0, all_ = 0;
+};
+
 }  // namespace
 
 TEST_CASE("filtered rows get the whole row's token, decided or left") {
   auto backend = test_backend();
   std::mt19937 random(3);
-  size_t decided = 0, all = 0;
-  for (int32_t vocab : {5, 64, 320, 1003, 32064}) {
-    const HostRows host = filtered_rows(vocab, vocab < 2000 ? 480 : 72, random);
-    const Outcome whole = sampled_whole(*backend, host);
-    for (int ranks : {1, 2, 3, 8}) {
-      INFO(ranks << " parts of " << vocab);
-      const Outcome parts = sampled_in_parts(*backend, host, ranks);
-      check_equal(parts, whole);
-      decided += parts.num_decided(), all += host.want.size();
-    }
-  }
-  CHECK(decided > all / 2);
-  CHECK(decided < all);
+  Comparison comparison(*backend);
+  for (int32_t vocab : {5, 64, 320, 1003, 32064})
+    comparison.compare(filtered_rows(vocab, vocab < 2000 ? 480 : 72, random), {1, 2, 3, 8});
+  comparison.check_shares();
 }
 
 TEST_CASE("filters and edits together", "[sanitize]") {
   auto backend = test_backend();
   std::mt19937 random(5);
-  size_t decided = 0, all = 0;
-  for (int32_t vocab : {67, 2501}) {
-    const HostRows host = mixed_rows(vocab, 96, random);
-    const Outcome whole = sampled_whole(*backend, host);
-    for (int ranks : {2, 3}) {
-      INFO(ranks << " parts of " << vocab);
-      const Outcome parts = sampled_in_parts(*backend, host, ranks);
-      check_equal(parts, whole);
-      decided += parts.num_decided(), all += host.want.size();
-    }
-  }
-  CHECK(decided > all / 2);
-  CHECK(decided < all);
+  Comparison comparison(*backend);
+  for (int32_t vocab : {67, 2501}) comparison.compare(mixed_rows(vocab, 96, random), {2, 3});
+  comparison.check_shares();
 }
 
 TEST_CASE("a rank that has no id above -inf counts none", "[sanitize]") {
