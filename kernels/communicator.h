@@ -26,17 +26,17 @@ class Communicator {
   virtual int size() const = 0;
   virtual void all_reduce_sum(const Tensor& x) = 0;  // [tokens, hidden], in place
   // out [rows, size * cols], part [rows, cols], in f32. Rows that are padding in `wanted` [rows], which is the same on
-  // every rank, may be left out; where all are, next to nothing is done.
+  // every rank, may be left out; where all are, next to nothing is done. (Without peer access none is left out.)
   virtual void all_gather_columns(const Tensor& out, const Tensor& part, const HeadRow* wanted = nullptr) = 0;
   // all_reduce_sum(op.x), then add_rms_norm(op): the same bits, however large. `backend` is this rank's.
   virtual void sum_add_rms_norm(const AddRmsNorm& op, Backend& backend) {
     all_reduce_sum(op.x);
     backend.add_rms_norm(op);
   }
-  // all_reduce_sum in two verbs, with the same bits, so that others may run beside it: from the begin to the end those
-  // leave x and `room` alone, and of the communicator's verbs there is only the begin of one more sum. Sums end in the
-  // order in which they began. `room` [(size - 1) x.rows, cols], of x's stride, is where what other ranks have may be
-  // brought; on the CPU, and where can_begin_sums() is false, the sum is taken at once.
+  // all_reduce_sum in two verbs, so that others may run beside it; its bits are those of sums that NCCL does not take.
+  // From the begin to the end the verbs leave x and `room` alone, and of the communicator's there is only the begin of
+  // one more sum. Sums end in the order in which they began. `room` [(size - 1) x.rows, cols], of x's stride, is where
+  // what other ranks have may be brought; on the CPU, and where can_begin_sums() is false, the sum is taken at once.
   virtual void begin_sum(const Tensor& x, const Tensor& room) {
     static_cast<void>(room);
     all_reduce_sum(x);

@@ -59,9 +59,8 @@ PassRunner::Pass PassRunner::prepare(const StepPlan& plan) {
     pass.parts.push_back({first, std::min(most, pass.head_bucket - first), pass.timed});
   std::vector<Part> wanted;
   for (const Part& part : pass.parts) {
-    const RecordedPart& recorded = recorded_[part];
-    pass.warming |= recorded.uses == 0 || recorded.uses == kUsesBeforeTuning;
-    if (wants_recording(recorded)) wanted.push_back(part);
+    pass.warming |= recorded_[part].uses == 0 || wants_tuning(part);
+    if (wants_recording(part)) wanted.push_back(part);
   }
   if (wanted.empty()) return pass;
   pass.recorded = pass.warming = true;
@@ -71,10 +70,15 @@ PassRunner::Pass PassRunner::prepare(const StepPlan& plan) {
   return pass;
 }
 
+// A part that is timed comes seldom: it is tuned when the same that is not has come often.
+bool PassRunner::wants_tuning(const Part& part) {
+  return !recorded_[part].tuned && recorded_[{part.first, part.bucket, false}].uses >= kUsesBeforeTuning;
+}
+
 // Not at a part's first use: many sizes come only once, on the way into a job and out of it, and run eagerly.
-bool PassRunner::wants_recording(const RecordedPart& part) const {
-  if (!config_.graphs || part.uses == 0) return false;
-  return !part.graph || part.uses == kUsesBeforeTuning;
+bool PassRunner::wants_recording(const Part& part) {
+  const RecordedPart& recorded = recorded_[part];
+  return config_.graphs && recorded.uses > 0 && (!recorded.graph || wants_tuning(part));
 }
 
 void PassRunner::copy_blocks(const StepPlan& plan) {
@@ -135,15 +139,18 @@ void PassRunner::compute(const Part& part, bool tuned) {
 void PassRunner::record(const Part& part, RecordedPart& recorded) {
   StageTimer timer(times_, Stage::capture_graphs);
   if (part.timed) profiler_->mark_into((recorded.marks = std::make_shared<OpMarks>()).get());
+  int64_t before = 0;
   if (recorded.graph) {
-    --graphs_;
-    graph_bytes_ -= recorded.graph->bytes();
+    before = recorded.graph->bytes();
+    backend_.synchronize();  // it may still run
     recorded.graph.reset();
+  } else {
+    ++graphs_;
   }
-  recorded.graph = backend_.record([this, part, tuned = recorded.uses >= kUsesBeforeTuning] { compute(part, tuned); });
+  recorded.tuned = wants_tuning(part);
+  recorded.graph = backend_.record([this, part, tuned = recorded.tuned] { compute(part, tuned); });
   if (part.timed) profiler_->mark_into(nullptr);
-  ++graphs_;
-  graph_bytes_ += recorded.graph->bytes();
+  graph_bytes_ += std::max<int64_t>(0, recorded.graph->bytes() - before);  // it may lie where the one before did
 }
 
 void PassRunner::run(const Part& part, Pass& pass) {
@@ -157,9 +164,15 @@ void PassRunner::run(const Part& part, Pass& pass) {
   if (replays)
     recorded.graph->replay();
   else
-    while_all_rest([&] { compute(part, recorded.uses == kUsesBeforeTuning); });
+    run_eagerly(part, recorded);
   ++recorded.uses;
   if (part.timed) profiler_->mark_into(nullptr);
+}
+
+void PassRunner::run_eagerly(const Part& part, RecordedPart& recorded) {
+  const bool tunes = wants_tuning(part);
+  while_all_rest([&] { compute(part, tunes); });
+  recorded.tuned |= tunes;
 }
 
 // What a driver does for the first time may wait for the device, which must not wait for another rank then.

@@ -87,16 +87,19 @@ class PassRunner {
  private:
   struct RecordedPart {
     int64_t uses = 0;
+    bool tuned = false;
     std::unique_ptr<Graph> graph;
     std::shared_ptr<OpMarks> marks;  // of timed ones
   };
 
   int64_t padded_head_rows(int64_t wanted) const;
-  bool wants_recording(const RecordedPart& part) const;
+  bool wants_tuning(const Part& part);
+  bool wants_recording(const Part& part);
   bool wants_op_times(int64_t bucket);
   void compute(const Part& part, bool tuned);
   void record(const Part& part, RecordedPart& recorded);
   void run(const Part& part, Pass& pass);
+  void run_eagerly(const Part& part, RecordedPart& recorded);
   void while_all_rest(const std::function<void()>& action);
   void run_first_at_rest(bool& has_run, const std::function<void()>& action);
 

@@ -32,7 +32,7 @@ class CapturedStep : public Graph {
     bytes_ = std::max<int64_t>(0, before - free_bytes());
   }
   ~CapturedStep() override { cudaGraphExecDestroy(executable_); }
-  // The driver takes memory in pieces of some MiB: the sum over graphs is right, one graph's share is not.
+  // The driver takes memory in pieces of some MiB: the sum over new graphs is right, one graph's share is not.
   int64_t bytes() const override { return bytes_; }
   void replay() override {
     planned_.reset();

@@ -56,7 +56,7 @@ void gather_columns(const PeerGroup& group, const PeerTensors& out, const Tensor
 
 // Ends when every rank's stream has come here.
 void meet_ranks(const PeerGroup& group, cudaStream_t stream);
-// Bytes: a multiple of 16. By few blocks, beside other work.
+// Bytes: a multiple of 16. By few blocks: another rank on this GPU may need the others.
 void copy_by_kernel(void* to, const void* from, int64_t bytes, cudaStream_t stream);
 // x becomes the sum.
 void sum_others(const Tensor& x, const OtherParts& others, cudaStream_t stream);

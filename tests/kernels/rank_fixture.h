@@ -18,13 +18,13 @@ struct Rank {
 
 class Ranks {
  public:
-  explicit Ranks(int size) {
+  explicit Ranks(int size, SumChoice sums = SumChoice::automatic) {
     std::vector<Backend*> all;
     for (int r = 0; r < size; ++r) {
       backends_.push_back(on_cuda() ? cuda_backend(r % test::test_gpus()) : cpu_backend(1));
       all.push_back(backends_.back().get());
     }
-    communicators_ = make_communicators(all);
+    communicators_ = make_communicators(all, {.sums = sums});
   }
   int size() const { return static_cast<int>(backends_.size()); }
   Communicator& communicator(int rank) { return *communicators_[rank]; }

@@ -71,7 +71,7 @@ class TwoSums {
 };
 
 void check_begun_sums(int size, Shape each, int replays) {
-  Ranks ranks(size);
+  Ranks ranks(size, SumChoice::own);
   const auto values = values_of(ranks, 2 * each.rows * each.cols, static_cast<uint32_t>(each.cols));
   std::vector<std::string> differences(size);
   const auto codes = ranks.run([&](Rank rank) {
@@ -122,8 +122,10 @@ TEST_CASE("a sum that was not begun cannot end, nor can a third begin", "[.cuda]
       DeviceNumbers x(rank.backend, std::vector<float>(64, 1)), room(rank.backend, 64);
       const auto row = [](const DeviceNumbers& of, int64_t i) { return of.matrix(8, 8).row_range(i, 1); };
       for (int64_t i = 0; i < 2; ++i) rank.communicator.begin_sum(row(x, i), row(room, i));
-      if (third) rank.communicator.begin_sum(row(x, 2), row(room, 2));
-      rank.communicator.end_sum(row(x, 1));
+      if (third)
+        rank.communicator.begin_sum(row(x, 2), row(room, 2));
+      else
+        rank.communicator.end_sum(row(x, 1));
     });
     REQUIRE(codes == ranks.all(ExitCode::internal));
   }

@@ -66,7 +66,7 @@ Fault fault_of(Action action, const std::string& text) {
     action();
   } catch (const Error& error) {
     CHECK(error.code() == ExitCode::internal);
-    CHECK_THAT(error.what(), Catch::Matchers::Contains(text));
+    CHECK_THAT(error.what(), ContainsSubstring(text));
     return dynamic_cast<const DeviceFault*>(&error) ? Fault::device : Fault::job;
   }
   FAIL("it succeeded");
@@ -179,7 +179,7 @@ TEST_CASE("an old NCCL is not used: it says so") {
   char self[4096] = {};
   REQUIRE(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
   REQUIRE(setenv("FAKE_NCCL_VERSION", "22705", 1) == 0);
-  CHECK(std::system((std::string(self) + " '[.old]' > /dev/null").c_str()) == 0);
+  CHECK(std::system((std::string(self) + " '[.old]' | grep -q 'All tests passed'").c_str()) == 0);
   unsetenv("FAKE_NCCL_VERSION");
 }
 
