@@ -69,8 +69,8 @@ PENSTOCK_HOST_DEVICE inline bool is_before(double a, int32_t a_id, double b, int
 // How filters read logits: as (logit - peak) / temperature, so that none is above 0.
 struct RowScale {
   float peak, inverse;
-  PENSTOCK_HOST_DEVICE static RowScale of(float peak, const HeadRow& want) {
-    return {peak, 1.0f / (want.temperature > 1e-30f ? want.temperature : 1e-30f)};
+  PENSTOCK_HOST_DEVICE static RowScale of(float peak, float temperature) {
+    return {peak, 1.0f / (temperature > 1e-30f ? temperature : 1e-30f)};
   }
   PENSTOCK_HOST_DEVICE float operator()(float logit) const { return (logit - peak) * inverse; }
 };
@@ -136,7 +136,7 @@ constexpr double kFilterMargin = 1e-4;
 
 PENSTOCK_HOST_DEVICE inline RowNeed need_of(const RowChoice& choice, const HeadRow& want) {
   if (choice.result.token < 0 || choice.is_likeliest || !has_filters(want)) return RowNeed::nothing;
-  const float scaled = RowScale::of(choice.edited_peak, want)(choice.edited);
+  const float scaled = RowScale::of(choice.edited_peak, want.temperature)(choice.edited);
   if (want.min_p > 0 && !(static_cast<double>(scaled) > ::log(static_cast<double>(want.min_p)) + kFilterMargin))
     return RowNeed::whole_row;
   return want.top_k > 0 || want.top_p < 1 ? RowNeed::tally : RowNeed::nothing;

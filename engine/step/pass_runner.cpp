@@ -23,11 +23,11 @@ Weights weights_for(const PassRunner::Model& model, const PassRunner::Place& pla
              : load_weights(*model.files, model.config, model.shard, place.backend, place.threads);
 }
 
+}  // namespace
+
 int64_t halved_from(const EngineConfig& config, const Communicator& communicator) {
   return communicator.can_begin_sums() ? config.halved_from() : std::numeric_limits<int64_t>::max();
 }
-
-}  // namespace
 
 PassRunner::PassRunner(const Model& model, const Place& place, const SlotBuffers& slots)
     : config_(place.config),

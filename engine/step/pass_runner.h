@@ -20,6 +20,9 @@
 
 namespace penstock {
 
+// From how many tokens on steps are computed in halves, with this communicator.
+int64_t halved_from(const EngineConfig& config, const Communicator& communicator);
+
 class PassRunner {
  public:
   // Where a rank's models run. All of it must outlive them.
@@ -41,8 +44,8 @@ class PassRunner {
     int passes;  // of a step
   };
 
-  // Of a size, before its products are timed: that costs about 0.1 s and gains about 1 % (H200, 8B: 0 to 4 % of a step of
-  // 6 ms).
+  // Of a size, before its products are timed: that costs about 0.1 s and gains about 1 % (H200, 8B: 0 to 4 % of a step
+  // of 6 ms).
   static constexpr int64_t kUsesBeforeTuning = 1000;
 
   // Reads the weights. The references must outlive the runner.
@@ -57,8 +60,8 @@ class PassRunner {
   struct Pass {
     int64_t bucket = 0, head_bucket = 0;  // tokens and wanted rows, padded
     bool timed = false, recorded = false;
-    bool warming = false;  // a part runs for the first time, or has just been recorded: it takes longer than it will
-    std::vector<Part> parts;                            // the trunk first
+    bool warming = false;     // a part runs for the first time, or has just been recorded: it takes longer than it will
+    std::vector<Part> parts;  // the trunk first
     std::vector<std::shared_ptr<const OpMarks>> marks;  // of a timed pass
   };
 

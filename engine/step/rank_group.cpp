@@ -190,9 +190,9 @@ RankGroup::RankGroup(const ModelConfig& model, const EngineConfig& config, int32
   });
   group.plan = plan_memory(model, group.config, *first.shard, *poorest->backend, draft_share);
   group.plan.collectives = group.communicators[0]->description();
-  if (config.halved_from() <= group.plan.max_step_tokens && group.communicators[0]->can_begin_sums())
-    group.plan.collectives +=
-        "; beside products in steps of " + std::to_string(config.halved_from()) + " tokens or more";
+  const int64_t halved = halved_from(config, *group.communicators[0]);
+  if (halved <= group.plan.max_step_tokens)
+    group.plan.collectives += "; beside products in steps of " + std::to_string(halved) + " tokens or more";
   group.account = std::make_unique<StepAccount>(model, *first.shard, *first.backend, group.plan.head_rows);
 }
 

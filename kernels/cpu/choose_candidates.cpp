@@ -12,7 +12,7 @@ namespace {
 class PartTally {
  public:
   PartTally(const HeadRow& want, const RowChoice& choice)
-      : scale_(RowScale::of(choice.edited_peak, want)),
+      : scale_(RowScale::of(choice.edited_peak, want.temperature)),
         token_(choice.result.token),
         token_scaled_(scale_(choice.edited)),
         weighs_(want.top_p < 1),

@@ -13,7 +13,7 @@ namespace {
 // Gumbel-max over the ids [first, first + count), whose logits are x. As in sample.cpp, an id gets its noise only where
 // that could make it win.
 void draw(Candidate& found, const float* x, int64_t count, int64_t first, const HeadRow& want) {
-  const RowScale scale = RowScale::of(found.edited_peak, want);
+  const RowScale scale = RowScale::of(found.edited_peak, want.temperature);
   RandomBatch random(want.seed, want.choice, want.position, RandomUse::token);
   constexpr int kBatch = RandomBatch::kBatch;
   float best = -__builtin_inff();

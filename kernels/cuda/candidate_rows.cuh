@@ -27,8 +27,6 @@ inline PartRows rows_of(const RankLogits& part) {
           .aligned = part.first_id % 4 == 0 && is_aligned(part.logits) && is_aligned(part.edited)};
 }
 
-__device__ inline float exp_approximate(float x) { return exp2_approximate(x * 1.4426950408889634f); }
-
 // In groups of four ids, as random words come.
 struct BlockIds {
   int32_t first_id, ids;  // the rank's

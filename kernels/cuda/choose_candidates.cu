@@ -37,7 +37,7 @@ struct Counted {
 };
 template <bool kSteps>
 __device__ Counted count_ids(ChooseShared& shared, const BlockIds& block, const float* row, const HeadRow& want) {
-  const RowScale scale = RowScale::of(shared.choice.edited_peak, want);
+  const RowScale scale = RowScale::of(shared.choice.edited_peak, want.temperature);
   const float token = scale(shared.choice.edited);
   const int32_t token_id = shared.choice.result.token;
   const bool weighs = want.top_p < 1;

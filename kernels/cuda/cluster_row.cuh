@@ -54,15 +54,6 @@ struct WarpPeak {
   float total, scaled_total;  // of exp(logit - best), and of its power 1 / temperature
 };
 
-// How logits are read: (logit - peak) / temperature, so that none is above 0.
-struct Scale {
-  float peak, inverse;
-  __device__ static Scale of(float peak, float temperature) { return {peak, 1.0f / fmaxf(temperature, 1e-30f)}; }
-  __device__ float operator()(float logit) const { return (logit - peak) * inverse; }
-};
-
-__device__ inline float weight_of(float scaled) { return exp2_approximate(scaled * 1.4426950408889634f); }
-
 class ClusterRow {
  public:
   // Part of the kernel's shared memory: ClusterShared, then this block's logits.
@@ -109,7 +100,7 @@ class ClusterRow {
     WarpPeak own{.best = largest_of_warp(), .total = 0, .scaled_total = 0};
     if (own.best.value > kNowhere) {
       const bool scaled = inverse_temperature != 1;
-      const Scale raw{own.best.value, 1}, scale{own.best.value, inverse_temperature};
+      const RowScale raw{own.best.value, 1}, scale{own.best.value, inverse_temperature};
       for_each_group([&](int, const float4& x) {
         own.total += sum4(weights_of(raw, x));
         if (scaled) own.scaled_total += sum4(weights_of(scale, x));
@@ -149,8 +140,9 @@ class ClusterRow {
   __device__ static float4 cut_off(float4 x, int count) {
     return {x.x, count > 1 ? x.y : kNowhere, count > 2 ? x.z : kNowhere, count > 3 ? x.w : kNowhere};
   }
-  __device__ static float4 weights_of(const Scale& scale, const float4& x) {
-    return {weight_of(scale(x.x)), weight_of(scale(x.y)), weight_of(scale(x.z)), weight_of(scale(x.w))};
+  __device__ static float4 weights_of(const RowScale& scale, const float4& x) {
+    return {exp_approximate(scale(x.x)), exp_approximate(scale(x.y)), exp_approximate(scale(x.z)),
+            exp_approximate(scale(x.w))};
   }
   __device__ static float sum4(const float4& x) { return (x.x + x.y) + (x.z + x.w); }
 

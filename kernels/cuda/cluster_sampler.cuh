@@ -15,7 +15,7 @@ class ClusterSampler : public ClusterSearch {
   using ClusterSearch::ClusterSearch;
 
   // Gumbel-max within the cut; -1 when it keeps nothing. The first block alone need have the result.
-  __device__ int32_t draw(const Scale& scale, const HeadRow& want, const Cut& cut) {
+  __device__ int32_t draw(const RowScale& scale, const HeadRow& want, const Cut& cut) {
     Best best = key_of_peak(want);
     queue_groups(
         scale, cut.lowest, [&](int g, float bound) { draw_group(scale, want, cut, g, bound, best); },
@@ -25,7 +25,7 @@ class ClusterSampler : public ClusterSearch {
 
   // Gumbel-max within the nucleus of `share`, above `least`. total: of all weights. Most often one pass counts the
   // weights, and one more draws: where the nucleus ends is then seen to by the first block alone, which has the result.
-  __device__ int32_t draw_nucleus(const Scale& scale, const HeadRow& want, float share, double total, float least) {
+  __device__ int32_t draw_nucleus(const RowScale& scale, const HeadRow& want, float share, double total, float least) {
     // All ids below the floor together weigh less than the nucleus leaves out.
     const double left_out = (1.0 - static_cast<double>(share)) * total / static_cast<double>(vocab_);
     const float floor = logf(static_cast<float>(left_out)) - 1e-3f;
@@ -59,7 +59,8 @@ class ClusterSampler : public ClusterSearch {
 
   // The ids that the cut keeps, at most kMaxTopLogprobs, best first: into `top`, by the first block. `row`: the logits
   // in device memory.
-  __device__ void write_kept(TopLogprob* top, const float* row, const Scale& scale, const Cut& cut, const Peak& peak) {
+  __device__ void write_kept(TopLogprob* top, const float* row, const RowScale& scale, const Cut& cut,
+                             const Peak& peak) {
     for_each_group([&](int g, const float4& logits) {
       const float x[4] = {scale(logits.x), scale(logits.y), scale(logits.z), scale(logits.w)};
 #pragma unroll
@@ -87,7 +88,7 @@ class ClusterSampler : public ClusterSearch {
   // Calls visit(group, bound) for the groups with a logit from `lowest` on. Groups that have none cost little: a warp
   // gathers those that do, and gives each lane one. bound: the largest of best_of_lane() over the warp.
   template <class Visit, class BestOfLane>
-  __device__ void queue_groups(const Scale& scale, float lowest, Visit visit, BestOfLane best_of_lane) {
+  __device__ void queue_groups(const RowScale& scale, float lowest, Visit visit, BestOfLane best_of_lane) {
     uint16_t* queue = shared_.queue[warp_];
     bins_are_clear_ = false;
     int waiting = 0;
@@ -137,7 +138,7 @@ class ClusterSampler : public ClusterSearch {
     best = Best::of(best, {x + noise_of(word), id});
   }
 
-  __device__ void draw_group(const Scale& scale, const HeadRow& want, const Cut& cut, int g, float bound,
+  __device__ void draw_group(const RowScale& scale, const HeadRow& want, const Cut& cut, int g, float bound,
                              Best& best) const {
     const float4 logits = x_[g];
     const float x[4] = {scale(logits.x), scale(logits.y), scale(logits.z), scale(logits.w)};
@@ -151,15 +152,15 @@ class ClusterSampler : public ClusterSearch {
     float listed, drawn;  // from which value on
   };
   // Before the band: to be drawn from; within it: onto the list. The weight of those before.
-  __device__ float draw_or_list(const Scale& scale, const HeadRow& want, const Band& band, const Limits& limits, int g,
-                                float bound, Best& best) {
+  __device__ float draw_or_list(const RowScale& scale, const HeadRow& want, const Band& band, const Limits& limits,
+                                int g, float bound, Best& best) {
     const float4 logits = x_[g];
     const float x[4] = {scale(logits.x), scale(logits.y), scale(logits.z), scale(logits.w)};
     const RandomWords words = words_of(want, id_of(g, 0));
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      const float weight = weight_of(x[i]);
+      const float weight = exp_approximate(x[i]);
       const uint32_t bits = __float_as_uint(weight);
       if (bits > band.weight_high) {
         sum += weight;

@@ -52,7 +52,7 @@ class ClusterSearch : public ClusterRow {
   using ClusterRow::ClusterRow;
 
   // The `count` largest within the cut, lower ids first among equals.
-  __device__ Cut largest(const Scale& scale, const Cut& cut, int32_t count) {
+  __device__ Cut largest(const RowScale& scale, const Cut& cut, int32_t count) {
     start_count();
     count_first_level<false>(scale, cut, kNowhere);
     cluster_sync();
@@ -62,7 +62,7 @@ class ClusterSearch : public ClusterRow {
   }
 
   // The smallest set of the largest within the cut whose weights reach `share` of its whole weight.
-  __device__ Cut nucleus(const Scale& scale, const Cut& cut, float share) {
+  __device__ Cut nucleus(const RowScale& scale, const Cut& cut, float share) {
     start_count();
     const double total = reduce(static_cast<double>(count_first_level<true>(scale, cut, kNowhere)), plus);
     const double wanted = static_cast<double>(share) * total;
@@ -94,7 +94,7 @@ class ClusterSearch : public ClusterRow {
   }
 
   template <bool kWeights>
-  __device__ Cut refine(const Scale& scale, const Cut& cut, Band band, double wanted, double missing) {
+  __device__ Cut refine(const RowScale& scale, const Cut& cut, Band band, double wanted, double missing) {
     int level = shared_.found >= 0 ? 0 : kKeyLevels;
     while (level < kLevels && !fits_list<kWeights>(band)) {
       const Digit digit = digit_of(level++);
@@ -129,7 +129,7 @@ class ClusterSearch : public ClusterRow {
 
   // Of what the cut keeps, from `floor` on. This thread's sum of weights.
   template <bool kWeights>
-  __device__ float count_first_level(const Scale& scale, const Cut& cut, float floor) {
+  __device__ float count_first_level(const RowScale& scale, const Cut& cut, float floor) {
     const bool limited = cut.lowest > kNowhere;
     float sum = 0;
     for_each_group([&](int g, const float4& logits) {
@@ -138,7 +138,7 @@ class ClusterSearch : public ClusterRow {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         if (x[i] < floor || (limited && !cut.keeps(x[i], id_of(g, i)))) continue;
-        const float weight = weight_of(x[i]);
+        const float weight = exp_approximate(x[i]);
         const uint32_t bits = __float_as_uint(weight);
         part += weight;
         const int bin = static_cast<int>(bits >> kWeightShift) - static_cast<int>(kFirstBin);
@@ -151,7 +151,7 @@ class ClusterSearch : public ClusterRow {
 
   // A mass's worth.
   template <bool kWeights>
-  __device__ double count_level(const Scale& scale, const Cut& cut, const Band& band, const Digit& digit) {
+  __device__ double count_level(const RowScale& scale, const Cut& cut, const Band& band, const Digit& digit) {
     clear_bins();
     const bool light = band.weight_low == 0;
     constexpr float kLightUnits = 0x1p48f;
@@ -159,7 +159,7 @@ class ClusterSearch : public ClusterRow {
       const float x[4] = {scale(logits.x), scale(logits.y), scale(logits.z), scale(logits.w)};
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        const float weight = weight_of(x[i]);
+        const float weight = exp_approximate(x[i]);
         const uint32_t bits = __float_as_uint(weight);
         const uint64_t key = Band::key_of(x[i], id_of(g, i));
         if (x[i] == kNowhere || !band.holds(bits, key) || !cut.keeps(x[i], id_of(g, i))) continue;
@@ -239,14 +239,14 @@ class ClusterSearch : public ClusterRow {
 
   // The cut that lies in the band, whose ids fit the list: what comes before them is added up anew, exactly.
   template <bool kWeights>
-  __device__ Cut cut_within(const Scale& scale, const Cut& cut, const Band& band, double wanted) {
+  __device__ Cut cut_within(const RowScale& scale, const Cut& cut, const Band& band, double wanted) {
     float before = 0;
     for_each_group([&](int g, const float4& logits) {
       const float x[4] = {scale(logits.x), scale(logits.y), scale(logits.z), scale(logits.w)};
       float part = 0;
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        const float weight = weight_of(x[i]);
+        const float weight = exp_approximate(x[i]);
         const uint32_t bits = __float_as_uint(weight);
         if (bits < band.weight_low || !cut.keeps(x[i], id_of(g, i))) continue;
         const uint64_t key = Band::key_of(x[i], id_of(g, i));
@@ -277,7 +277,7 @@ class ClusterSearch : public ClusterRow {
     Listed own{.scaled = kNowhere, .id = -1, .mass = 0};
     if (threadIdx.x < num_listed()) {
       own = shared_.list[threadIdx.x];
-      own.mass = kWeights ? static_cast<unsigned long long>(weight_of(own.scaled) * kListUnits) : 1;
+      own.mass = kWeights ? static_cast<unsigned long long>(exp_approximate(own.scaled) * kListUnits) : 1;
       shared_.list[threadIdx.x].mass = own.mass;
     }
     __syncthreads();

@@ -89,7 +89,7 @@ struct Reading {
 class Reader {
  public:
   __device__ Reader(const HeadRow& want, const Largest& peak, bool draws)
-      : want_(want), scale_(RowScale::of(peak.logit, want)), draws_(draws) {
+      : want_(want), scale_(RowScale::of(peak.logit, want.temperature)), draws_(draws) {
     if (!draws_) return;
     const RandomWords words = words_of(peak.id);
 #pragma unroll
@@ -166,7 +166,9 @@ __global__ void __launch_bounds__(kMostThreads, 2)
   if (scores) key = {0, peak.id >= 0 && block.has(want.target) ? want.target : -1, kNowhere};
   if (threadIdx.x != 0) return;
   Candidate found{.key = key.value, .key_id = key.id, .key_edited = key.logit};
-  if (draws) found.key += static_cast<double>(edited_peak.logit) * static_cast<double>(RowScale::of(0, want).inverse);
+  if (draws)
+    found.key +=
+        static_cast<double>(edited_peak.logit) * static_cast<double>(RowScale::of(0, want.temperature).inverse);
   if (key.id >= 0) found.key_logit = logits[key.id - rows.first_id];
   found.peak = peak.logit, found.peak_id = peak.id, found.total = reading.total;
   found.edited_peak = edited_peak.logit, found.edited_peak_id = edited_peak.id;

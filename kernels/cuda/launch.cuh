@@ -69,4 +69,11 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
   launch_clusters(kernel, 1, grid, block, shared_bytes, stream, std::forward<Arguments>(arguments)...);
 }
 
+// Loads them onto the current device.
+template <class... Kernels>
+void load_kernels(Kernels*... kernels) {
+  cudaFuncAttributes attributes;
+  (check(cudaFuncGetAttributes(&attributes, kernels), "cudaFuncGetAttributes"), ...);
+}
+
 }  // namespace penstock::cuda

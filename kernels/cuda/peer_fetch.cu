@@ -65,11 +65,6 @@ void sum_others(const Tensor& x, const OtherParts& others, cudaStream_t stream) 
          OtherRows::of(others));
 }
 
-void load_fetching_kernels() {
-  cudaFuncAttributes attributes;
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, meet_kernel));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, copy_kernel));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, sum_kernel));
-}
+void load_fetching_kernels() { load_kernels(meet_kernel, copy_kernel, sum_kernel); }
 
 }  // namespace penstock::cuda

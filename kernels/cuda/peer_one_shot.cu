@@ -213,11 +213,7 @@ void one_shot_sum_add_rms_norm(const PeerGroup& group, const AddRmsNorm& op, cud
 }
 
 void load_one_shot_kernels() {
-  cudaFuncAttributes attributes;
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, sum_kernel));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, sum_add_norm_kernel<1>));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, sum_add_norm_kernel<2>));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, sum_add_norm_kernel<4>));
+  load_kernels(sum_kernel, sum_add_norm_kernel<1>, sum_add_norm_kernel<2>, sum_add_norm_kernel<4>);
 }
 
 }  // namespace penstock::cuda

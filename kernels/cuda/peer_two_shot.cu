@@ -157,13 +157,8 @@ void gather_columns(const PeerGroup& group, const PeerTensors& out, const Tensor
 }
 
 void load_two_shot_kernels() {
-  cudaFuncAttributes attributes;
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, two_shot_kernel<0>));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, two_shot_kernel<2>));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, two_shot_kernel<4>));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, two_shot_kernel<8>));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, gather_kernel<uint4>));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, gather_kernel<float>));
+  load_kernels(two_shot_kernel<0>, two_shot_kernel<2>, two_shot_kernel<4>, two_shot_kernel<8>, gather_kernel<uint4>,
+               gather_kernel<float>);
 }
 
 }  // namespace penstock::cuda

@@ -135,10 +135,7 @@ void sum_add_rms_norm(const AddRmsNorm& op, const OtherParts& others, cudaStream
 }
 
 void load_sum_add_rms_norm_kernels() {
-  cudaFuncAttributes attributes;
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, norm_kernel<1, true, true>));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, norm_kernel<2, true, true>));
-  PENSTOCK_CUDA(cudaFuncGetAttributes(&attributes, norm_kernel<4, true, true>));
+  load_kernels(norm_kernel<1, true, true>, norm_kernel<2, true, true>, norm_kernel<4, true, true>);
 }
 
 }  // namespace penstock::cuda

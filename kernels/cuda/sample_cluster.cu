@@ -39,7 +39,7 @@ __device__ void edit(ClusterSampler& row, const HeadRow& want, const HeadRows& o
 
 // From a row whose weights add up to `total`. The first block alone need have the result.
 __device__ int32_t draw(ClusterSampler& row, const HeadRow& want, int32_t vocab, const Peak& peak, double total) {
-  const Scale scale = Scale::of(peak.logit, want.temperature);
+  const RowScale scale = RowScale::of(peak.logit, want.temperature);
   const float least = want.min_p > 0 ? fminf(static_cast<float>(log(static_cast<double>(want.min_p))), 0) : kNowhere;
   const bool limited = want.top_k > 0 && want.top_k < vocab;
   if (want.top_p < 1 && !limited) return row.draw_nucleus(scale, want, want.top_p, total, least);
@@ -52,7 +52,7 @@ __device__ int32_t draw(ClusterSampler& row, const HeadRow& want, int32_t vocab,
 
 __device__ void write_top(ClusterSampler& row, TopLogprob* top, const float* logits, int32_t vocab, int32_t count,
                           const Peak& peak) {
-  const Scale raw = Scale::of(peak.logit, 1);
+  const RowScale raw = RowScale::of(peak.logit, 1);
   row.write_kept(top, logits, raw, count < vocab ? row.largest(raw, Cut(), count) : Cut(), peak);
 }
 
@@ -60,7 +60,7 @@ __device__ void write_top(ClusterSampler& row, TopLogprob* top, const float* log
 __device__ HeadResult sample_row(ClusterSampler& row, const HeadRows& op, const HeadRow& want, const float* logits,
                                  TopLogprob* top) {
   const bool draws = !takes_likeliest(want), edited = want.edits != 0;
-  const float inverse_temperature = draws ? Scale::of(0, want.temperature).inverse : 1;
+  const float inverse_temperature = draws ? RowScale::of(0, want.temperature).inverse : 1;
   double scaled_total;
   const Peak peak = row.find_peak(edited ? 1 : inverse_temperature, scaled_total);
   if (!peak.finite()) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/candidates.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/random.h"
 #include "kernels/step_view.h"
@@ -54,15 +55,15 @@ struct RowShared {
 class ScaledRow {
  public:
   __device__ ScaledRow(const float* logits, int32_t vocab, float peak, float temperature)
-      : logits_(logits), vocab_(vocab), peak_(peak), inverse_(1.0f / fmaxf(temperature, 1e-30f)) {}
-  __device__ float operator[](int32_t id) const { return (logits_[id] - peak_) * inverse_; }
+      : logits_(logits), vocab_(vocab), scale_(RowScale::of(peak, temperature)) {}
+  __device__ float operator[](int32_t id) const { return scale_(logits_[id]); }
   __device__ float logit(int32_t id) const { return logits_[id]; }
   __device__ int32_t vocab() const { return vocab_; }
 
  private:
   const float* logits_;
   int32_t vocab_;
-  float peak_, inverse_;
+  RowScale scale_;
 };
 
 // Larger values first, then lower ids.
