@@ -18,8 +18,9 @@ namespace penstock {
 
 class Communicator {
  public:
-  // More ranks do not begin sums: each would fetch so much from the others that it could not be hidden.
-  static constexpr int kMostBeginners = 4;
+  // More ranks do not begin sums. A copy between GPUs may stand in a queue of the GPU that it reads from: with a third
+  // rank one's early fetch can stand before another's that it waits for in the end. Three H200 hung so.
+  static constexpr int kMostBeginners = 2;
 
   virtual ~Communicator() = default;
   virtual int rank() const = 0;

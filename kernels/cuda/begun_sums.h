@@ -1,8 +1,7 @@
 // Sums that begin early. Each rank fetches what the others have on a stream of its own, by the copy engine, which needs
 // none of the multiprocessors: products are launched as one block for each of them, so that a kernel which holds some
 // holds up a whole product. (Fetched by sixteen blocks, halves took longer than whole steps.) What was fetched is added
-// by the kernel that also norms. A rank fetches size - 1 times x, as much as a sum in two shots moves with two ranks,
-// and twice as much with four.
+// by the kernel that also norms. Two ranks fetch as much as a sum in two shots moves.
 //
 // All kernels that wait for other ranks are on the verbs' stream, in the order of the verbs, and share its flags:
 //     meet: every rank has its part · fork: fetch · others' verbs · join · meet: every rank has fetched · add

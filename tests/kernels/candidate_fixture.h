@@ -85,6 +85,9 @@ class RankRows {
     std::vector<int32_t> drafts = host_.drafts;
     drafts.resize(host_.count() * kMaxDrafts, -1);
     drafts_.upload(drafts);
+    // Padding, and rows without filters, have none written: those must not be looked at, but they are brought along.
+    candidates_.upload(std::vector<Candidate>(host_.count() * kCandidateParts, {.key = kNan, .bad = 1}));
+    tallies_.upload(std::vector<Tally>(host_.count() * kCandidateParts, {.before = {-1, kNan}, .step = {}}));
   }
 
   // Where nobody says otherwise edited logits are on their own.

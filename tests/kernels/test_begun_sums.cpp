@@ -103,7 +103,7 @@ void check_begun_sums(int size, Shape each, int replays) {
 }  // namespace
 
 TEST_CASE("sums that begin early have the bits of sums at once", "[ranks]") {
-  for (int size : {2, 3, 4, 5})  // five take them at once
+  for (int size : {2, 3, 4})  // three take them at once
     for (const Shape each : {Shape{1, 64}, Shape{5, 4096}, Shape{40, 1024}, Shape{3, 32768}, Shape{300, 640}})
       check_begun_sums(size, each, 3);
 }
@@ -111,7 +111,6 @@ TEST_CASE("sums that begin early have the bits of sums at once", "[ranks]") {
 TEST_CASE("large sums that begin early, many times over", "[.cuda][ranks]") {
   REQUIRE(on_cuda());
   check_begun_sums(2, {1024, 4096}, 20);
-  check_begun_sums(4, {512, 4096}, 10);
 }
 
 TEST_CASE("a sum that was not begun cannot end, nor can a third begin", "[.cuda][ranks]") {
