@@ -53,8 +53,8 @@ class ClusterSearch : public ClusterRow {
 
   // The `count` largest within the cut, lower ids first among equals.
   __device__ Cut largest(const RowScale& scale, const Cut& cut, int32_t count) {
-    start_count();
-    count_first_level<false>(scale, cut, kNowhere);
+    clear_bins();
+    count_first_level<false>(scale, cut);
     cluster_sync();
     Band band;
     const double missing = find_band<false>(band, count);
@@ -63,8 +63,8 @@ class ClusterSearch : public ClusterRow {
 
   // The smallest set of the largest within the cut whose weights reach `share` of its whole weight.
   __device__ Cut nucleus(const RowScale& scale, const Cut& cut, float share) {
-    start_count();
-    const double total = reduce(static_cast<double>(count_first_level<true>(scale, cut, kNowhere)), plus);
+    clear_bins();
+    const double total = reduce(static_cast<double>(count_first_level<true>(scale, cut)), plus);
     const double wanted = static_cast<double>(share) * total;
     Band band;
     const double missing = find_band<true>(band, wanted);
@@ -74,11 +74,6 @@ class ClusterSearch : public ClusterRow {
  protected:
   // A radix search from the top: the bin in which the masses reach what is wanted, then its parts, until so few ids are
   // left that each can be compared with each.
-
-  __device__ void start_count() {
-    if (!bins_are_clear_) clear_bins();
-    bins_are_clear_ = false;
-  }
 
   // The bin of the first level that the masses reach `wanted` with; what is missing before it.
   template <bool kWeights>
@@ -127,9 +122,9 @@ class ClusterSearch : public ClusterRow {
     band.key_high = band.key_low | ((uint64_t{1} << digit.shift) - 1);
   }
 
-  // Of what the cut keeps, from `floor` on. This thread's sum of weights.
+  // Of what the cut keeps. This thread's sum of weights.
   template <bool kWeights>
-  __device__ float count_first_level(const RowScale& scale, const Cut& cut, float floor) {
+  __device__ float count_first_level(const RowScale& scale, const Cut& cut) {
     const bool limited = cut.lowest > kNowhere;
     float sum = 0;
     for_each_group([&](int g, const float4& logits) {
@@ -137,12 +132,12 @@ class ClusterSearch : public ClusterRow {
       float part = 0;
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        if (x[i] < floor || (limited && !cut.keeps(x[i], id_of(g, i)))) continue;
+        if (limited && !cut.keeps(x[i], id_of(g, i))) continue;
         const float weight = exp_approximate(x[i]);
         const uint32_t bits = __float_as_uint(weight);
         part += weight;
         const int bin = static_cast<int>(bits >> kWeightShift) - static_cast<int>(kFirstBin);
-        if (bin >= 0) atomicAdd(&shared_.mass[bin], kWeights ? mass_of(bits) : 1);
+        if (bin >= 0) atomicAdd(&mass_[bin], kWeights ? mass_of(bits) : 1);
       }
       sum += part;
     });
@@ -165,7 +160,7 @@ class ClusterSearch : public ClusterRow {
         if (x[i] == kNowhere || !band.holds(bits, key) || !cut.keeps(x[i], id_of(g, i))) continue;
         const auto value = digit.of_key ? static_cast<uint32_t>(key >> digit.shift) : bits >> digit.shift;
         const uint32_t mass = light ? __float2uint_rn(weight * kLightUnits) : mass_of(bits);
-        atomicAdd(&shared_.mass[value & ((1u << digit.bits) - 1)], kWeights ? mass : 1);
+        atomicAdd(&mass_[value & ((1u << digit.bits) - 1)], kWeights ? mass : 1);
       }
     });
     cluster_sync();
@@ -190,16 +185,17 @@ class ClusterSearch : public ClusterRow {
   template <class Unit>
   __device__ void find_bin_of_cluster(double wanted, Unit unit_of_bin) {
     constexpr int kEach = kBins / kClusterThreads;
-    static_assert(kEach == 8);
+    static_assert(kEach % 4 == 0);
     const int first = kBins - kEach * (static_cast<int>(threadIdx.x) + 1);
     unsigned long long sums[kEach] = {};
 #pragma unroll
     for (int block = 0; block < kClusterBlocks; block++) {
-      const auto* from = reinterpret_cast<const uint4*>(in_block(shared_.mass, block) + first);
-      const uint4 low = from[0], high = from[1];
-      const uint32_t part[kEach] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+      const auto* from = reinterpret_cast<const uint4*>(in_block(mass_, block) + first);
 #pragma unroll
-      for (int i = 0; i < kEach; i++) sums[i] += part[i];
+      for (int i = 0; i < kEach; i += 4) {
+        const uint4 part = from[i / 4];
+        sums[i] += part.x, sums[i + 1] += part.y, sums[i + 2] += part.z, sums[i + 3] += part.w;
+      }
     }
     double mass[kEach], mine = 0;
 #pragma unroll

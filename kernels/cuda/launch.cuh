@@ -23,17 +23,22 @@ inline int compute_capability() {  // 90: sm_90
 // A function's attributes are the process's: on one GPU a rank's launch must not meet those that another has just set.
 inline std::mutex launching;
 
+template <class Kernel>
+void set_shared_memory(Kernel* kernel, size_t bytes) {
+  // Between kernels that share an SM's memory out differently it would have to run empty.
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
+        "cudaFuncSetAttribute");
+  if (bytes > 0)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+          "cudaFuncSetAttribute");
+}
+
 // `cluster`: blocks of a cluster, along x. `early`: what the comment above says.
 template <class... Parameters, class... Arguments>
 void launch_as(bool early, void (*kernel)(Parameters...), unsigned cluster, dim3 grid, dim3 block, size_t shared_bytes,
                cudaStream_t stream, Arguments&&... arguments) {
   std::lock_guard lock(launching);
-  // Between kernels that share an SM's memory out differently it would have to run empty.
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
-        "cudaFuncSetAttribute");
-  if (shared_bytes > 0)
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-          "cudaFuncSetAttribute");
+  set_shared_memory(kernel, shared_bytes);
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attributes[0].val.programmaticStreamSerializationAllowed = early;
@@ -54,6 +59,25 @@ template <class... Parameters, class... Arguments>
 void launch_clusters(void (*kernel)(Parameters...), unsigned cluster, dim3 grid, dim3 block, size_t shared_bytes,
                      cudaStream_t stream, Arguments&&... arguments) {
   launch_as(true, kernel, cluster, grid, block, shared_bytes, stream, std::forward<Arguments>(arguments)...);
+}
+
+// So many clusters of that many blocks fit the current device at once.
+template <class... Parameters>
+int clusters_at_once(void (*kernel)(Parameters...), unsigned cluster, dim3 block, size_t shared_bytes) {
+  std::lock_guard lock(launching);
+  set_shared_memory(kernel, shared_bytes);
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {cluster, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(cluster);
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  int count = 0;
+  check(cudaOccupancyMaxActiveClusters(&count, kernel, &config), "cudaOccupancyMaxActiveClusters");
+  return count;
 }
 
 // Behind all that the stream waits for, other streams' work included.

@@ -84,7 +84,6 @@ void lay_out(Pieces& pieces, const Dimensions& size, int blocks, WorkList (&work
 AttentionStep step_of(const PagedAttention& op) {
   const KvCache& cache = op.cache;
   const bool capped = op.soft_cap > 0;
-  constexpr float kLog2E = 1.4426950408889634f;
   return {.q = static_cast<const __nv_bfloat16*>(op.qkv.data),
           .k = static_cast<const __nv_bfloat16*>(cache.k),
           .v = static_cast<const __nv_bfloat16*>(cache.v),

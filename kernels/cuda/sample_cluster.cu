@@ -1,4 +1,6 @@
-// A cluster of blocks a row.
+// Clusters of blocks, each of which takes one row after the other.
+#include <algorithm>
+
 #include "kernels/cuda/cluster_sampler.cuh"
 #include "kernels/cuda/head_rows.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -7,10 +9,12 @@
 namespace penstock::cuda {
 namespace {
 
-constexpr int kBlocksPerSm = 3;  // rows of 128k ids: while one block waits for its copies, the others compute
+// Of rows of 128k ids: while one waits for the others of its cluster, the other computes.
+constexpr int kBlocksPerSm = 2;
 
-int64_t shared_bytes(int64_t vocab) {
-  return static_cast<int64_t>(sizeof(ClusterShared)) + 4 * ClusterRow::part_of(static_cast<int32_t>(vocab));
+// Of the ring in a block's memory.
+__host__ __device__ int ring_offset(int32_t vocab) {
+  return (static_cast<int>(sizeof(ClusterShared)) + scratch_bytes(ClusterPlan::pieces_of(vocab)) + 127) / 128 * 128;
 }
 
 // The row's logits become what the slot's penalties and edits make of them.
@@ -37,17 +41,20 @@ __device__ void edit(ClusterSampler& row, const HeadRow& want, const HeadRows& o
   __syncthreads();
 }
 
-// From a row whose weights add up to `total`. The first block alone need have the result.
-__device__ int32_t draw(ClusterSampler& row, const HeadRow& want, int32_t vocab, const Peak& peak, double total) {
+// From a row whose weights add up to `total`. `value` of the result: the logit, if it is at hand, or NaN.
+__device__ Best draw(ClusterSampler& row, const HeadRow& want, int32_t vocab, const Peak& peak, float total) {
   const RowScale scale = RowScale::of(peak.logit, want.temperature);
   const float least = want.min_p > 0 ? fminf(static_cast<float>(log(static_cast<double>(want.min_p))), 0) : kNowhere;
   const bool limited = want.top_k > 0 && want.top_k < vocab;
-  if (want.top_p < 1 && !limited) return row.draw_nucleus(scale, want, want.top_p, total, least);
+  if (!limited) {
+    const Best drawn = row.draw_contender(scale, want, {want.top_p, least}, total);
+    if (drawn.id >= 0) return drawn;
+  }
   Cut cut;
   if (limited) cut = row.largest(scale, cut, want.top_k);
   if (want.top_p < 1) cut = row.nucleus(scale, cut, want.top_p);
   if (least > cut.lowest) cut = {least, INT32_MAX};
-  return row.draw(scale, want, cut);
+  return {__int_as_float(0x7FFFFFFF), row.draw(scale, want, cut)};
 }
 
 __device__ void write_top(ClusterSampler& row, TopLogprob* top, const float* logits, int32_t vocab, int32_t count,
@@ -61,7 +68,7 @@ __device__ HeadResult sample_row(ClusterSampler& row, const HeadRows& op, const 
                                  TopLogprob* top) {
   const bool draws = !takes_likeliest(want), edited = want.edits != 0;
   const float inverse_temperature = draws ? RowScale::of(0, want.temperature).inverse : 1;
-  double scaled_total;
+  float scaled_total;
   const Peak peak = row.find_peak(edited ? 1 : inverse_temperature, scaled_total);
   if (!peak.finite()) {
     if (top && row.is_leader()) write_no_top(top);
@@ -75,14 +82,17 @@ __device__ HeadResult sample_row(ClusterSampler& row, const HeadRows& op, const 
     if (!drawn_from.finite())
       return {.token = -1, .logprob = 0, .flags = drawn_from.bad ? HeadResult::kNonFinite : HeadResult::kAllBanned};
   }
-  const int32_t token = draws ? draw(row, want, op.vocab, drawn_from, scaled_total) : drawn_from.id;
+  const Best token =
+      draws ? draw(row, want, op.vocab, drawn_from, scaled_total) : Best{drawn_from.logit, drawn_from.id};
   if (!row.is_leader()) return {};
-  return {.token = token, .logprob = log_probability(logits[token], peak), .flags = 0};
+  const bool is_at_hand = !edited && !isnan(token.value);
+  return {.token = token.id, .logprob = log_probability(is_at_hand ? token.value : logits[token.id], peak), .flags = 0};
 }
 
 __device__ HeadResult score_row(ClusterSampler& row, const HeadRows& op, const HeadRow& want, const float* logits,
                                 TopLogprob* top) {
-  double ignored;
+  const float logit = row.is_leader() ? logits[want.target] : 0;  // on its way while the row is looked at
+  float ignored;
   const Peak peak = row.find_peak(1, ignored);
   if (!peak.finite()) {
     if (top && row.is_leader()) write_no_top(top);
@@ -91,36 +101,77 @@ __device__ HeadResult score_row(ClusterSampler& row, const HeadRows& op, const H
   if (top) write_top(row, top, logits, op.vocab, want.top_logprobs, peak);
   if (!row.is_leader()) return {};
   return {.token = want.target,
-          .logprob = log_probability(logits[want.target], peak),
+          .logprob = log_probability(logit, peak),
           .flags = want.target == peak.id ? HeadResult::kArgmax : 0};
 }
 
 template <bool kScore>
-__global__ void __launch_bounds__(kClusterThreads, kBlocksPerSm) cluster_kernel(HeadRows op, bool aligned) {
+__global__ void __launch_bounds__(kClusterThreads, kBlocksPerSm)
+    cluster_kernel(const __grid_constant__ HeadRows op, const __grid_constant__ ClusterPlan plan) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) char memory[];
   wait_for_previous_kernel();
-  const int r = blockIdx.x / kClusterBlocks;
-  const HeadRow& want = op.want[r];
-  if (kScore ? want.target < 0 : want.slot < 0 || want.target >= 0) return;  // the whole cluster
-  const float* logits = op.logits + r * op.stride;
-  TopLogprob* top = want.top_logprobs > 0 ? op.top + static_cast<int64_t>(r) * kMaxTopLogprobs : nullptr;
-  ClusterSampler row(*reinterpret_cast<ClusterShared*>(memory), op.vocab);
-  row.load(logits, aligned);
-  const HeadResult result = kScore ? score_row(row, op, want, logits, top) : sample_row(row, op, want, logits, top);
-  if (!row.is_leader()) return;
-  op.results[r] = result;
-  if (!kScore) keep(op, want, result.token);
+  ClusterRows rows(op.rows, [&](int32_t r) {
+    const HeadRow& want = op.want[r];
+    return kScore ? want.target >= 0 : want.slot >= 0 && want.target < 0;
+  });
+  if (!rows.any()) return;  // the whole cluster
+  auto& shared = *reinterpret_cast<ClusterShared*>(memory);
+  ClusterSampler row(shared, &shared + 1, reinterpret_cast<float4*>(memory + ring_offset(op.vocab)), op, plan, rows);
+  while (rows.any()) {
+    const int32_t r = rows.next();
+    const HeadRow want = op.want[r];
+    const float* logits = op.logits + r * op.stride;
+    TopLogprob* top = want.top_logprobs > 0 ? op.top + static_cast<int64_t>(r) * kMaxTopLogprobs : nullptr;
+    row.begin(logits);
+    const HeadResult result = kScore ? score_row(row, op, want, logits, top) : sample_row(row, op, want, logits, top);
+    if (row.is_leader()) {
+      op.results[r] = result;
+      if (!kScore) keep(op, want, result.token);
+    }
+    row.end();
+  }
+  cluster_sync();  // others may look at this block's memory until here
 #endif
+}
+
+// What a block of a cluster needs.
+struct ClusterLaunch {
+  ClusterPlan plan;
+  size_t bytes;
+};
+// Of a block, when an SM holds kBlocksPerSm of them.
+int64_t shared_bytes_each() {
+  const int reserved = attribute(cudaDevAttrReservedSharedMemoryPerBlock);
+  return attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor) / kBlocksPerSm - reserved;
+}
+int64_t bytes_for(int32_t vocab, int slots) { return ring_offset(vocab) + int64_t{slots} * kPieceBytes; }
+
+// The whole row must be there at once, and a piece of the next is wanted.
+ClusterLaunch launch_for(const Head& op) {
+  const auto vocab = static_cast<int32_t>(op.logits.cols);
+  const int pieces = ClusterPlan::pieces_of(vocab);
+  int slots = 2 * pieces;
+  while (slots > pieces + 1 && bytes_for(vocab, slots) > shared_bytes_each()) slots--;
+  if (bytes_for(vocab, slots) > shared_bytes_each()) {  // a block has the SM for itself
+    slots = 2 * pieces;
+    while (slots > pieces &&
+           (slots > kMostSlots || bytes_for(vocab, slots) > attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)))
+      slots--;
+  }
+  const bool aligned = op.logits.stride % 4 == 0 && reinterpret_cast<uintptr_t>(op.logits.data) % 16 == 0;
+  return {{vocab, slots, aligned}, static_cast<size_t>(bytes_for(vocab, slots))};
 }
 
 template <bool kScore>
 void run(const Head& op, cudaStream_t stream) {
   if (op.logits.rows == 0) return;
-  const HeadRows rows = rows_of(op, nullptr);
-  const bool aligned = rows.stride % 4 == 0 && reinterpret_cast<uintptr_t>(rows.logits) % 16 == 0;
-  launch_clusters(cluster_kernel<kScore>, kClusterBlocks, dim3(rows.rows * kClusterBlocks), dim3(kClusterThreads),
-                  static_cast<size_t>(shared_bytes(rows.vocab)), stream, rows, aligned);
+  const auto [plan, bytes] = launch_for(op);
+  const auto rows = static_cast<int>(op.logits.rows);
+  const int at_once = clusters_at_once(cluster_kernel<kScore>, kClusterBlocks, dim3(kClusterThreads), bytes);
+  const int clusters = std::max(std::min(rows, at_once), (rows + kWarp - 1) / kWarp);
+  launch_clusters(cluster_kernel<kScore>, kClusterBlocks, dim3(static_cast<unsigned>(clusters * kClusterBlocks)),
+                  dim3(kClusterThreads), bytes, stream, rows_of(op, nullptr), plan);
 }
 
 }  // namespace
@@ -128,7 +179,9 @@ void run(const Head& op, cudaStream_t stream) {
 bool fits_cluster(const Head& op) {
   constexpr int64_t kMostIds = int64_t{kClusterBlocks} << 15;  // Band counts on it, and the sums of masses
   return op.logits.cols <= kMostIds && compute_capability() >= 90 &&
-         shared_bytes(op.logits.cols) <= attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+         bytes_for(static_cast<int32_t>(op.logits.cols),
+                   ClusterPlan::pieces_of(static_cast<int32_t>(op.logits.cols))) <=
+             attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
 }
 
 void sample_in_clusters(const Head& op, cudaStream_t stream) { run<false>(op, stream); }

@@ -60,7 +60,8 @@ __device__ inline float exp2_approximate(float x) {  // 2 ulp; 0 for -inf
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
-__device__ inline float exp_approximate(float x) { return exp2_approximate(x * 1.4426950408889634f); }
+constexpr float kLog2E = 1.4426950408889634f;
+__device__ inline float exp_approximate(float x) { return exp2_approximate(x * kLog2E); }
 
 __device__ inline float warp_sum(float x) {
 #pragma unroll

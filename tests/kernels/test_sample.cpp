@@ -148,3 +148,47 @@ TEST_CASE("a draw's bits depend on nothing but its row", "[sanitize]") {
   for (size_t row = 0; row < kRows; ++row)
     CHECK(same(run_head(*alone, true, slice(logits, row * kVocab, kVocab), {rows[row]}).results[0], got.results[row]));
 }
+
+namespace {
+
+// Rows of all kinds in one call, and in several.
+void check_batches(size_t vocab, size_t count) {
+  auto backend = test_backend();
+  constexpr size_t kSome = 20;
+  auto logits = normal_values(vocab * count, 6, 3);
+  std::vector<HeadRow> rows;
+  for (int32_t row = 0; row < static_cast<int32_t>(count); ++row) {
+    const bool is_padding = row % 16 == 5;
+    rows.push_back({.slot = is_padding ? -1 : row,
+                    .temperature = 0.5f * static_cast<float>(row % 4),
+                    .top_p = row % 5 == 0   ? 1.0f
+                             : row % 5 == 1 ? 0.02f
+                                            : 0.9f,
+                    .min_p = row % 7 ? 0.0f : 0.05f,
+                    .top_k = row % 11 ? 0 : 20,
+                    .position = row,
+                    .seed = 98});
+  }
+  logits[12 * vocab + vocab - 1] = 40, logits[13 * vocab] = kNan;
+  const auto all = run_head(*backend, true, logits, rows).results;
+  for (size_t first = 0; first < count; first += kSome) {
+    const auto some = run_head(*backend, true, slice(logits, first * vocab, kSome * vocab),
+                               {rows.begin() + first, rows.begin() + first + kSome})
+                          .results;
+    for (size_t i = 0; i < kSome; ++i) {
+      INFO("vocab " << vocab << ", row " << first + i << " of " << count);
+      CHECK(same(all[first + i], some[i]));
+    }
+  }
+  CHECK(all[12].token == static_cast<int32_t>(vocab) - 1);
+  CHECK(all[13].flags == HeadResult::kNonFinite);
+}
+
+}  // namespace
+
+// A GPU's clusters of blocks take several rows each, one after the other; with very many rows there are more clusters.
+TEST_CASE("a row's bits are its own among rows of any number") {
+  check_batches(1100, 1200);
+  check_batches(45000, 300);
+}
+TEST_CASE("a row's bits are its own among others", "[sanitize]") { check_batches(1024, 80); }
