@@ -5,7 +5,7 @@
 // Sums of floats have a fixed order; what atomics add up are integers.
 #pragma once
 #include "kernels/cuda/cluster_meeting.cuh"
-#include "kernels/cuda/sample_row.cuh"
+#include "kernels/cuda/logits.cuh"
 
 namespace penstock::cuda {
 

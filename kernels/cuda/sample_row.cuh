@@ -1,38 +1,12 @@
 // What a thread block finds out about a row of logits: peak and sum of exponentials, the cut that a filter makes, the
 // token that Gumbel noise draws. Every sum that a choice hangs on is one of integers, so no order of threads shows.
 #pragma once
-#include <cuda_runtime.h>
-
-#include <cstdint>
-
-#include "kernels/candidates.h"
-#include "kernels/cuda/vector.cuh"
-#include "kernels/random.h"
-#include "kernels/step_view.h"
+#include "kernels/cuda/logits.cuh"
 
 namespace penstock::cuda {
 
 constexpr int kRowThreads = 1024;
 constexpr int kRowWarps = kRowThreads / kWarp;
-constexpr int kBins = 2048;
-constexpr float kNowhere = -__builtin_inff();
-
-struct Peak {
-  float logit;
-  int32_t id;    // the lowest with this logit; -1: all are -inf
-  bool bad;      // NaN or +inf among them
-  double total;  // sum of exp(logit - peak)
-  __device__ bool finite() const { return !bad && id >= 0; }
-};
-
-// Keeps what lies above `lowest`, and what equals it up to an id.
-struct Cut {
-  float lowest = kNowhere;
-  int32_t last_id = INT32_MAX;
-  __device__ bool keeps(float scaled, int32_t id) const {
-    return scaled > lowest || (scaled == lowest && id <= last_id);
-  }
-};
 
 struct RowShared {
   union {
@@ -65,11 +39,6 @@ class ScaledRow {
   int32_t vocab_;
   RowScale scale_;
 };
-
-// Larger values first, then lower ids.
-__device__ inline bool goes_before(float a, int32_t a_id, float b, int32_t b_id) {
-  return a > b || (a == b && static_cast<uint32_t>(a_id) < static_cast<uint32_t>(b_id));
-}
 
 // The best (value, id) of the block, in shared.best and shared.best_id.
 __device__ inline void reduce_best(RowShared& shared, float value, int32_t id) {
@@ -128,15 +97,6 @@ struct Probability {
     return static_cast<unsigned long long>(expf(scaled) * kUnit);
   }
 };
-
-// A float's bits, ascending with the float.
-__device__ inline uint32_t ordered_bits(float x) {
-  const uint32_t bits = __float_as_uint(x);
-  return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-__device__ inline float from_ordered_bits(uint32_t bits) {
-  return __uint_as_float(bits >> 31 ? bits & 0x7FFFFFFFu : ~bits);
-}
 
 // The last bin, counted down from kBins - 1, with which the masses reach `wanted`: shared.found. Before it the bins
 // hold shared.above.
@@ -270,12 +230,6 @@ __device__ inline Cut filter(RowShared& shared, const ScaledRow& row, const Head
   return cut;
 }
 
-// -log(-log(1 - w)); 1 - w is rounded, and what it lost is put back to first order.
-__device__ inline float noise_of(uint32_t word) {
-  const float w = unit_interval(word), rest = 1.0f - w, lost = (1.0f - rest) - w;
-  return -logf(-(logf(rest) + lost / rest));
-}
-
 // Gumbel-max within the cut: the id is in shared.best_id on return.
 __device__ inline void draw(RowShared& shared, const ScaledRow& row, const HeadRow& want, const Cut& cut) {
   constexpr float kMostNoise = 22.9f;
@@ -301,10 +255,6 @@ __device__ inline void draw(RowShared& shared, const ScaledRow& row, const HeadR
     }
   }
   reduce_best(shared, best, best_id);
-}
-
-__device__ inline float log_probability(float logit, const Peak& peak) {
-  return static_cast<float>(static_cast<double>(logit) - static_cast<double>(peak.logit) - log(peak.total));
 }
 
 // The `count` likeliest ids, the likelier and then the lower first; entries beyond them are empty.
@@ -336,10 +286,6 @@ __device__ inline void write_top(RowShared& shared, TopLogprob* top, const float
       top[i] = i < listed ? TopLogprob{shared.list[i].id, log_probability(shared.list[i].logprob, peak)} : TopLogprob();
   }
   __syncthreads();
-}
-
-__device__ inline void write_no_top(TopLogprob* top) {  // by one thread
-  for (int i = 0; i < kMaxTopLogprobs; i++) top[i] = {};
 }
 
 }  // namespace penstock::cuda
