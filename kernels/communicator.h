@@ -18,8 +18,8 @@ namespace penstock {
 
 class Communicator {
  public:
-  // More ranks do not begin sums. A copy between GPUs may stand in a queue of the GPU that it reads from: with a third
-  // rank one's early fetch can stand before another's that it waits for in the end. Three H200 hung so.
+  // More ranks do not begin sums: on four H200 three of them hung, and four. (A copy may stand in a queue of the GPU that
+  // it reads from; there a third rank's, early, would stand before one that it waits for in the end.)
   static constexpr int kMostBeginners = 2;
 
   virtual ~Communicator() = default;
