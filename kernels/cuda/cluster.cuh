@@ -31,7 +31,7 @@ __device__ inline void cluster_sync() {
 
 // In shared memory: what every block of a cluster has to say, sixteen bytes each, with all of them. Rounds alternate
 // between two places: a block that is in the next round but one has heard from all in the next, who have therefore read
-// this one.
+// this one. Nothing else that they wrote is seen because of it.
 template <int kBlocks>
 class ClusterMail {
  public:

@@ -51,9 +51,9 @@ class ClusterContenders : public ClusterSearch {
   }
 
  private:
-  static constexpr float kPatience = 2.7f;  // e^2.7 = 15 keys of a row are above the bound; exp(-15): that none is
-  static constexpr float kLeastShare = 0.5f;
-  static constexpr float kMostNoise = 22.9f;
+  // e^2.7 = 15 keys of what top-p keeps are above the bound; exp(-15): that none is. Where it keeps little the bound is
+  // that of half the row, so that contenders stay few.
+  static constexpr float kPatience = 2.7f, kLeastShare = 0.5f;
   static constexpr int32_t kTooMany = -2;  // in place of a contender's id
 
   // No logit below it is read as `scaled` or more. A number.

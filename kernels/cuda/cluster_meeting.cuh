@@ -11,7 +11,8 @@ constexpr int kClusterWarps = kClusterThreads / kWarp;
 
 struct MeetingShared {
   ClusterMail<kClusterBlocks> mail;
-  ulonglong2 of_warps[kClusterWarps], of_cluster;
+  ulonglong2 of_warps[kClusterWarps];
+  ulonglong2 of_cluster[2];  // by turns: a warp may read one while the first writes the next
 };
 
 // The first warp of a block speaks for it.
@@ -24,7 +25,8 @@ class ClusterMeeting {
  protected:
   __device__ void open_mail() { meeting_.mail.init(); }  // by one thread; a cluster_sync() shows it to the others
 
-  // What all blocks' warps have, combined; the same bits everywhere, for combine(a, b) = combine(b, a).
+  // What all blocks' warps have, combined; the same bits everywhere. What blocks wrote to each other's memory before is
+  // not seen because of it.
   template <class T, class Combine>
   __device__ T combine_warps(const T& of_warp, Combine combine) {
     if (lane_ == 0) meeting_.of_warps[warp_] = packed(of_warp);
@@ -33,17 +35,21 @@ class ClusterMeeting {
         [&] { return combine_lanes<kClusterWarps>(unpacked<T>(meeting_.of_warps[lane_ % kClusterWarps]), combine); },
         combine);
   }
-  // The first warp of each block calls of_block().
+  // The first warp of each block calls of_block(), and its first lane's value counts: lanes combine in orders of their
+  // own, and blocks that heard different bits would go different ways.
   template <class T, class OfBlock, class Combine>
   __device__ T combine_blocks(OfBlock of_block, Combine combine) {
+    ulonglong2& of_cluster = meeting_.of_cluster[round_ & 1];
     if (warp_ == 0) {
-      const ulonglong2 heard = meeting_.mail.exchange(packed(of_block()), rank_, round_);
+      ulonglong2 own = packed(of_block());
+      own = {__shfl_sync(0xFFFFFFFF, own.x, 0), __shfl_sync(0xFFFFFFFF, own.y, 0)};
+      const ulonglong2 heard = meeting_.mail.exchange(own, rank_, round_);
       const T all = combine_lanes<kClusterBlocks>(unpacked<T>(heard), combine);
-      if (lane_ == 0) meeting_.of_cluster = packed(all);
+      if (lane_ == 0) of_cluster = packed(all);
     }
     round_++;
     __syncthreads();
-    return unpacked<T>(meeting_.of_cluster);
+    return unpacked<T>(of_cluster);
   }
   template <class T, class Combine>
   __device__ T reduce(const T& value, Combine combine) {

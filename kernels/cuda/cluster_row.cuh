@@ -183,10 +183,13 @@ class ClusterRow : public ClusterMeeting {
       }
     }
     is_new_ = false;
-    if (!(most > kNowhere)) return best_of_warp({});
-    at += static_cast<int>(threadIdx.x);
-    const float4 x = group(at);
-    return best_of_warp({most, id_of(at, x.x == most ? 0 : x.y == most ? 1 : x.z == most ? 2 : 3)});
+    Best own;
+    if (most > kNowhere) {
+      at += static_cast<int>(threadIdx.x);
+      const float4 x = group(at);
+      own = {most, id_of(at, x.x == most ? 0 : x.y == most ? 1 : x.z == most ? 2 : 3)};
+    }
+    return best_of_warp(own);
   }
   __device__ void cut_off_end(float4* x, int p) const {
     for (int i = 0; i < kLaneGroups; i++) {

@@ -8,7 +8,7 @@ class ClusterSampler : public ClusterContenders {
  public:
   using ClusterContenders::ClusterContenders;
 
-  // Gumbel-max within the cut; -1 when it keeps nothing. The first block alone need have the result.
+  // Gumbel-max within the cut.
   __device__ int32_t draw(const RowScale& scale, const HeadRow& want, const Cut& cut) {
     Best best = key_of_peak(want);
     queue_groups(

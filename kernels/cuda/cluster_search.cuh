@@ -23,6 +23,7 @@ class ClusterSearch : public ClusterRow {
   __device__ Cut nucleus(const RowScale& scale, const Cut& cut, float share) {
     clear_bins();
     const double total = reduce(static_cast<double>(count_first_level<true>(scale, cut)), plus);
+    cluster_sync();
     const double wanted = static_cast<double>(share) * total;
     Band band;
     const double missing = find_band<true>(band, wanted);
@@ -212,6 +213,7 @@ class ClusterSearch : public ClusterRow {
       before += part;
     });
     const double above = reduce(static_cast<double>(before), plus);
+    cluster_sync();  // the list is there
     if (rank_ == 0) publish_cut<kWeights>(above, wanted, cut);
     cluster_sync();
     return shared_.cut;

@@ -50,6 +50,7 @@ __device__ inline float noise_of(uint32_t word) {
   const float w = unit_interval(word), rest = 1.0f - w, lost = (1.0f - rest) - w;
   return -logf(-(logf(rest) + lost / rest));
 }
+constexpr float kMostNoise = 22.9f;  // above all of it
 
 __device__ inline float log_probability(float logit, const Peak& peak) {
   return static_cast<float>(static_cast<double>(logit) - static_cast<double>(peak.logit) - log(peak.total));

@@ -151,13 +151,12 @@ int64_t bytes_for(int32_t vocab, int slots) { return ring_offset(vocab) + int64_
 ClusterLaunch launch_for(const Head& op) {
   const auto vocab = static_cast<int32_t>(op.logits.cols);
   const int pieces = ClusterPlan::pieces_of(vocab);
-  int slots = 2 * pieces;
+  const int most = std::min(2 * pieces, kMostSlots);
+  int slots = most;
   while (slots > pieces + 1 && bytes_for(vocab, slots) > shared_bytes_each()) slots--;
   if (bytes_for(vocab, slots) > shared_bytes_each()) {  // a block has the SM for itself
-    slots = 2 * pieces;
-    while (slots > pieces &&
-           (slots > kMostSlots || bytes_for(vocab, slots) > attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)))
-      slots--;
+    slots = most;
+    while (slots > pieces && bytes_for(vocab, slots) > attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)) slots--;
   }
   const bool aligned = op.logits.stride % 4 == 0 && reinterpret_cast<uintptr_t>(op.logits.data) % 16 == 0;
   return {{vocab, slots, aligned}, static_cast<size_t>(bytes_for(vocab, slots))};

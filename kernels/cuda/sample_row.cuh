@@ -232,7 +232,6 @@ __device__ inline Cut filter(RowShared& shared, const ScaledRow& row, const Head
 
 // Gumbel-max within the cut: the id is in shared.best_id on return.
 __device__ inline void draw(RowShared& shared, const ScaledRow& row, const HeadRow& want, const Cut& cut) {
-  constexpr float kMostNoise = 22.9f;
   float best = kNowhere;
   int32_t best_id = -1;
   for (int32_t first = 4 * threadIdx.x; first < row.vocab(); first += 4 * kRowThreads) {
