@@ -55,6 +55,14 @@ done
 if [ "$preset" = release ]; then
   for set in baseline avx2; do PENSTOCK_CPU=$set run "build/$preset/tests_kernels"; done
 fi
+# A GPU's samplers, their threads as fibers, where there is a toolkit.
+if [ "$preset" = release ] && grep -q "PENSTOCK_CUDA:BOOL=ON" "build/$preset/CMakeCache.txt"; then
+  export PENSTOCK_TEST_DEVICE=cuda_on_cpu
+  sampler="[sampler]~[.]"
+  [ "$mode" = long ] && sampler="$sampler,the GPU draws*,the GPU scores*"
+  for kernels in automatic generic; do PENSTOCK_TEST_KERNELS=$kernels run "build/$preset/tests_kernels" "$sampler"; done
+  unset PENSTOCK_TEST_DEVICE
+fi
 need_python openai==3.57.0  # for tests/app/batch_answers_are_openai_objects.sh
 for script in tests/app/*.sh; do
   # Hundreds of runs that die or fail at one system call: what they look at is on the disk.

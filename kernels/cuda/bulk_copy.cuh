@@ -51,6 +51,9 @@ class CopyBarrier {
   uint64_t state_;
 };
 
+// By each thread that wrote to shared memory, ahead of a barrier: copies that are asked for behind it come after.
+__device__ inline void put_before_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
 // True in one lane of a warp, all of which call. As the compiler knows that it is one, that lane's copies need no loop
 // over lanes.
 __device__ inline bool elected() {

@@ -101,8 +101,7 @@ class ClusterRow : public ClusterMeeting {
   }
   // Nothing of the row is looked at any more.
   __device__ void end() {
-    // Its place is written next by copies, which do not wait for what threads wrote there.
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    put_before_copies();
     __syncthreads();
     if (!comes_) return;
     place_ = place_.after(pieces_, slots_);

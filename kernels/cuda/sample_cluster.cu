@@ -64,8 +64,8 @@ __device__ void write_top(ClusterSampler& row, TopLogprob* top, const float* log
 }
 
 // The leader's result is the row's.
-__device__ HeadResult sample_row(ClusterSampler& row, const HeadRows& op, const HeadRow& want, const float* logits,
-                                 TopLogprob* top) {
+[[maybe_unused]] __device__ HeadResult sample_row(ClusterSampler& row, const HeadRows& op, const HeadRow& want,
+                                                  const float* logits, TopLogprob* top) {
   const bool draws = !takes_likeliest(want), edited = want.edits != 0;
   const float inverse_temperature = draws ? RowScale::of(0, want.temperature).inverse : 1;
   float scaled_total;
@@ -89,8 +89,8 @@ __device__ HeadResult sample_row(ClusterSampler& row, const HeadRows& op, const 
   return {.token = token.id, .logprob = log_probability(is_at_hand ? token.value : logits[token.id], peak), .flags = 0};
 }
 
-__device__ HeadResult score_row(ClusterSampler& row, const HeadRows& op, const HeadRow& want, const float* logits,
-                                TopLogprob* top) {
+[[maybe_unused]] __device__ HeadResult score_row(ClusterSampler& row, const HeadRows& op, const HeadRow& want,
+                                                 const float* logits, TopLogprob* top) {
   const float logit = row.is_leader() ? logits[want.target] : 0;  // on its way while the row is looked at
   float ignored;
   const Peak peak = row.find_peak(1, ignored);
@@ -109,7 +109,7 @@ template <bool kScore>
 __global__ void __launch_bounds__(kClusterThreads, kBlocksPerSm)
     cluster_kernel(const __grid_constant__ HeadRows op, const __grid_constant__ ClusterPlan plan) {
 #if __CUDA_ARCH__ >= 900
-  extern __shared__ __align__(128) char memory[];
+  char* memory = dynamic_shared_memory();
   wait_for_previous_kernel();
   ClusterRows rows(op.rows, [&](int32_t r) {
     const HeadRow& want = op.want[r];

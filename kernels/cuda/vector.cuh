@@ -63,6 +63,25 @@ __device__ inline float exp2_approximate(float x) {  // 2 ulp; 0 for -inf
 constexpr float kLog2E = 1.4426950408889634f;
 __device__ inline float exp_approximate(float x) { return exp2_approximate(x * kLog2E); }
 
+__device__ inline uint2 multiply_wide(uint32_t a, uint32_t b) {  // low, high; one instruction
+  uint2 product;
+  asm("{\n.reg .b64 both;\nmul.wide.u32 both, %2, %3;\nmov.b64 {%0, %1}, both;\n}"
+      : "=r"(product.x), "=r"(product.y)
+      : "r"(a), "r"(b));
+  return product;
+}
+// So that no use computes it anew.
+__device__ inline uint32_t kept_in_register(uint32_t x) {
+  asm volatile("mov.u32 %0, %0;" : "+r"(x));
+  return x;
+}
+
+// What the launch gave this block, aligned to 128.
+__device__ inline char* dynamic_shared_memory() {
+  extern __shared__ __align__(128) char memory[];
+  return memory;
+}
+
 __device__ inline float warp_sum(float x) {
 #pragma unroll
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xFFFFFFFF, x, lanes);

@@ -24,12 +24,14 @@ constexpr double kUlp = 0x1p-24;  // half a unit in the last place of 1.0f
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// PENSTOCK_TEST_DEVICE: cpu (the default) or cuda. PENSTOCK_TEST_POISON=off leaves fresh memory as it is, for tools
+// PENSTOCK_TEST_DEVICE: cpu (the default), cuda, or cuda_on_cpu, the CPU with a GPU's sampler (tests/cuda_on_cpu),
+// which draws in the cases with the tag [sampler]. PENSTOCK_TEST_POISON=off leaves fresh memory as it is, for tools
 // that look for what is read before it is written.
-inline bool on_cuda() {
+inline std::string_view test_device() {
   const char* device = std::getenv("PENSTOCK_TEST_DEVICE");
-  return device && std::string_view(device) == "cuda";
+  return device ? device : "cpu";
 }
+inline bool on_cuda() { return test_device() == "cuda"; }
 inline bool poisons() {
   const char* poison = std::getenv("PENSTOCK_TEST_POISON");
   return !(poison && std::string_view(poison) == "off");
@@ -41,7 +43,18 @@ inline KernelChoice test_kernels() {
   return kernels && std::string_view(kernels) == "generic" ? KernelChoice::generic : KernelChoice::automatic;
 }
 
+#ifdef PENSTOCK_CUDA_ON_CPU
+std::unique_ptr<Backend> backend_with_gpu_sampler(const BackendOptions& options);
+#else
+inline std::unique_ptr<Backend> backend_with_gpu_sampler(const BackendOptions&) {
+  throw Error(ExitCode::usage, "tests/cuda_on_cpu is not in this build");
+}
+#endif
+
 inline std::unique_ptr<Backend> cuda_backend(int index = 0) {
+  if (test_device() == "cuda_on_cpu")
+    return backend_with_gpu_sampler(
+        {.dtype = DType::f32, .threads = 1, .kernels = test_kernels(), .poison_memory = true});
   return make_backend({.device = DeviceKind::cuda,
                        .index = index,
                        .dtype = DType::bf16,
@@ -52,7 +65,7 @@ inline std::unique_ptr<Backend> cpu_backend(int threads = 2) {
   return make_backend({.device = DeviceKind::cpu, .dtype = DType::f32, .threads = threads, .poison_memory = poisons()});
 }
 inline std::unique_ptr<Backend> test_backend(int threads = 2) {
-  return on_cuda() ? cuda_backend() : cpu_backend(threads);
+  return test_device() == "cpu" ? cpu_backend(threads) : cuda_backend();
 }
 
 // --- what a backend takes (backend.h, "Sizes") ----------------------------------------------------------------------

@@ -25,7 +25,7 @@ std::vector<float> edited_row(std::vector<float> logits, const HeadRow& want, co
 
 }  // namespace
 
-TEST_CASE("a row with edits draws what the plain sampler draws from the edited row") {
+TEST_CASE("a row with edits draws what the plain sampler draws from the edited row", "[sampler]") {
   auto backend = test_backend();
   std::mt19937 random(11);
   int different = 0, greedy = 0, all = 0;
@@ -74,7 +74,7 @@ TEST_CASE("a row with edits draws what the plain sampler draws from the edited r
   CHECK(greedy > all / 8);
 }
 
-TEST_CASE("prepare_slot forgets what the slot held, and touches no other slot") {
+TEST_CASE("prepare_slot forgets what the slot held, and touches no other slot", "[sampler]") {
   auto backend = test_backend();
   constexpr int64_t kVocab = 10;
   DeviceSlots slots(*backend, 3, kVocab);
@@ -104,7 +104,7 @@ TEST_CASE("prepare_slot forgets what the slot held, and touches no other slot") 
   CHECK_THROWS_AS(slots.prepare(0, {}, {}, {{5, kInfinity}}), Error);
 }
 
-TEST_CASE("counts saturate, and the prompt's mark stays") {
+TEST_CASE("counts saturate, and the prompt's mark stays", "[sampler]") {
   auto backend = test_backend();
   DeviceSlots slots(*backend, 1, 3);
   slots.prepare(0, {1}, std::vector<int32_t>(0x7FFD, 1), {});
@@ -117,7 +117,7 @@ TEST_CASE("counts saturate, and the prompt's mark stays") {
   CHECK(slots.counts()[2] == 0x7FFF);
 }
 
-TEST_CASE("a drawn token counts at the next draw", "[sanitize]") {
+TEST_CASE("a drawn token counts at the next draw", "[sampler][sanitize]") {
   auto backend = test_backend();
   DeviceSlots slots(*backend, 1, 4);
   slots.prepare(0, {3}, {}, {});
@@ -129,7 +129,7 @@ TEST_CASE("a drawn token counts at the next draw", "[sanitize]") {
   CHECK(drawn == std::vector<int32_t>{0, 2, 0, 1, 2, 0});
 }
 
-TEST_CASE("a ban ends where it says, and equal ids add up", "[sanitize]") {
+TEST_CASE("a ban ends where it says, and equal ids add up", "[sampler][sanitize]") {
   auto backend = test_backend();
   DeviceSlots slots(*backend, 1, 70);
   std::vector<float> logits(70, 0.0f);
@@ -141,7 +141,7 @@ TEST_CASE("a ban ends where it says, and equal ids add up", "[sanitize]") {
   }
 }
 
-TEST_CASE("all banned, and no numbers, are told apart") {
+TEST_CASE("all banned, and no numbers, are told apart", "[sampler]") {
   auto backend = test_backend();
   DeviceSlots slots(*backend, 3, 2);
   std::vector<LogitEdit> all = {{0, -kInfinity}, {1, -kInfinity}};
@@ -158,7 +158,7 @@ TEST_CASE("all banned, and no numbers, are told apart") {
   }
 }
 
-TEST_CASE("slots of a smaller vocabulary are refused") {
+TEST_CASE("slots of a smaller vocabulary are refused", "[sampler]") {
   auto backend = test_backend();
   DeviceSlots slots(*backend, 1, 5);
   CHECK_THROWS_AS(run_head(*backend, true, {1, 2, 3, 4, 5, 6}, {{.slot = 0}}, slots.view()), Error);

@@ -45,7 +45,7 @@ std::vector<double> softmax(const std::vector<float>& logits, double temperature
 
 }  // namespace
 
-TEST_CASE("greedy takes the largest logit, the lowest id among equals") {
+TEST_CASE("greedy takes the largest logit, the lowest id among equals", "[sampler]") {
   auto backend = test_backend();
   for (size_t vocab : {1, 7, 64, 65, 49152}) {
     auto logits = normal_values(vocab, 3, 2);
@@ -63,7 +63,7 @@ TEST_CASE("greedy takes the largest logit, the lowest id among equals") {
   }
 }
 
-TEST_CASE("a draw is the arg max of filtered logits plus noise") {
+TEST_CASE("a draw is the arg max of filtered logits plus noise", "[sampler]") {
   auto backend = test_backend();
   int decided = 0, all = 0;
   for (size_t vocab : {3, 64, 1000, 49152})
@@ -106,7 +106,7 @@ TEST_CASE("equal logits at a filter's border: the lower ids stay") {
   check_frequencies(ties, {.temperature = 1, .top_p = 0.7f, .top_k = 4}, {0, 1 / 3.0, 1 / 3.0, 0, 1 / 3.0, 0});
 }
 
-TEST_CASE("sample calls logits that are no numbers by their name, and leaves other rows alone", "[sanitize]") {
+TEST_CASE("sample calls logits that are no numbers by their name, and leaves other rows alone", "[sampler][sanitize]") {
   auto backend = test_backend();
   constexpr size_t kVocab = 70;
   std::vector<float> logits(7 * kVocab, 1.0f);
@@ -132,7 +132,7 @@ TEST_CASE("sample calls logits that are no numbers by their name, and leaves oth
   }
 }
 
-TEST_CASE("a draw's bits depend on nothing but its row", "[sanitize]") {
+TEST_CASE("a draw's bits depend on nothing but its row", "[sampler][sanitize]") {
   auto backend = test_backend(), alone = test_backend(1);
   constexpr size_t kVocab = 5003, kRows = 33;
   auto logits = normal_values(kVocab * kRows, 5, 3);
@@ -187,8 +187,8 @@ void check_batches(size_t vocab, size_t count) {
 }  // namespace
 
 // A GPU's clusters of blocks take several rows each, one after the other; with very many rows there are more clusters.
-TEST_CASE("a row's bits are its own among rows of any number") {
+TEST_CASE("a row's bits are its own among rows of any number", "[sampler]") {
   check_batches(1100, 1200);
-  check_batches(45000, 300);
+  check_batches(45000, 120);
 }
-TEST_CASE("a row's bits are its own among others", "[sanitize]") { check_batches(1024, 80); }
+TEST_CASE("a row's bits are its own among others", "[sampler][sanitize]") { check_batches(1024, 80); }

@@ -2,7 +2,7 @@
 
 using namespace penstock;
 
-TEST_CASE("score is the target's log-probability, and says whether it is the largest") {
+TEST_CASE("score is the target's log-probability, and says whether it is the largest", "[sampler]") {
   auto backend = test_backend();
   for (size_t vocab : {1, 5, 64, 65, 1000, 49152})
     for (float deviation : {0.0f, 1.0f, 10.0f}) {
@@ -20,7 +20,7 @@ TEST_CASE("score is the target's log-probability, and says whether it is the lar
     }
 }
 
-TEST_CASE("score calls logits that are no numbers by their name, and leaves other rows alone", "[sanitize]") {
+TEST_CASE("score calls logits that are no numbers by their name, and leaves other rows alone", "[sampler][sanitize]") {
   auto backend = test_backend();
   constexpr size_t kVocab = 100;
   std::vector<float> logits;
@@ -46,7 +46,7 @@ TEST_CASE("score calls logits that are no numbers by their name, and leaves othe
   CHECK(got.last_tokens[0] == kUntouched);
 }
 
-TEST_CASE("a scored row's bits are its own") {
+TEST_CASE("a scored row's bits are its own", "[sampler]") {
   auto backend = test_backend(), alone = test_backend(1);
   constexpr size_t kVocab = 5003, kRows = 33;
   auto logits = normal_values(kVocab * kRows, 2, 4);

@@ -28,7 +28,7 @@ void check_row(std::span<const TopLogprob> top, const std::vector<float>& logits
 
 }  // namespace
 
-TEST_CASE("top logprobs are the likeliest ids, sampled or scored, greedy or not") {
+TEST_CASE("top logprobs are the likeliest ids, sampled or scored, greedy or not", "[sampler]") {
   auto backend = test_backend();
   uint32_t seed = 0;
   for (size_t vocab : {1, 2, 19, 20, 21, 63, 64, 65, 500, 5003, 49152})
@@ -56,7 +56,7 @@ TEST_CASE("top logprobs are the likeliest ids, sampled or scored, greedy or not"
       }
 }
 
-TEST_CASE("rows that want no alternatives, and rows of the other verb, leave `top` alone", "[sanitize]") {
+TEST_CASE("rows that want no alternatives, and rows of the other verb, leave `top` alone", "[sampler][sanitize]") {
   auto backend = test_backend();
   constexpr size_t kVocab = 100;
   std::vector<float> logits = normal_values(4 * kVocab, 1);
@@ -77,7 +77,7 @@ TEST_CASE("rows that want no alternatives, and rows of the other verb, leave `to
   for (int32_t i = 0; i < kMaxTopLogprobs; ++i) CHECK(scored.top[3 * kMaxTopLogprobs + i].id == -1);
 }
 
-TEST_CASE("alternatives are those of the raw logits, whatever the edits") {
+TEST_CASE("alternatives are those of the raw logits, whatever the edits", "[sampler]") {
   auto backend = test_backend();
   auto logits = normal_values(300, 3, 2);
   DeviceSlots slots(*backend, 1, 300);
