@@ -60,7 +60,8 @@ if [ "$preset" = release ] && grep -q "PENSTOCK_CUDA:BOOL=ON" "build/$preset/CMa
   export PENSTOCK_TEST_DEVICE=cuda_on_cpu
   sampler="[sampler]~[.]"
   [ "$mode" = long ] && sampler="$sampler,the GPU draws*,the GPU scores*"
-  for kernels in automatic generic; do PENSTOCK_TEST_KERNELS=$kernels run "build/$preset/tests_kernels" "$sampler"; done
+  run "build/$preset/tests_kernels" "$sampler,[candidates]"
+  PENSTOCK_TEST_KERNELS=generic run "build/$preset/tests_kernels" "$sampler"
   unset PENSTOCK_TEST_DEVICE
 fi
 need_python openai==3.57.0  # for tests/app/batch_answers_are_openai_objects.sh

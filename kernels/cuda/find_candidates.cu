@@ -68,15 +68,9 @@ __device__ void edit(const BlockIds& block, float* edited, const float* logits, 
     });
     __syncthreads();
   }
-  const LogitEdit* edits = slots.edits + static_cast<int64_t>(want.slot) * kMaxLogitEdits;
-  const int32_t count = slots.num_edits[want.slot];
-  // Two edits of one id stand side by side: its first thread does both.
-  for (int32_t i = threadIdx.x; i < count; i += static_cast<int32_t>(blockDim.x)) {
-    if (!block.has(edits[i].id) || (i > 0 && edits[i - 1].id == edits[i].id)) continue;
-    for (int32_t j = i; j < count && edits[j].id == edits[i].id; j++)
-      if (want.position < edits[j].until) edited[edits[i].id - block.first_id] += edits[j].bias;
-  }
-  __syncthreads();
+  add_biases(
+      head, want, [&](int32_t id) { return block.has(id); },
+      [&](int32_t id) -> float& { return edited[id - block.first_id]; });
 }
 
 // Of a part's second reading.

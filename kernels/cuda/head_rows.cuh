@@ -64,6 +64,23 @@ __device__ void for_each_drafted(const HeadRows& op, const HeadRow& want, Penali
   penalize(id, count);
 }
 
+// The slot's biases onto the logits of those ids that the block owns. By a whole block, which has written them before.
+template <class Owns, class LogitOf>
+__device__ void add_biases(const HeadRows& op, const HeadRow& want, Owns owns, LogitOf logit_of) {
+  const LogitEdit* edits = op.slots.edits + static_cast<int64_t>(want.slot) * kMaxLogitEdits;
+  const int32_t count = op.slots.num_edits[want.slot];
+  // Two edits of one id stand side by side: its first thread does both.
+  for (int32_t i = static_cast<int32_t>(threadIdx.x); i < count; i += static_cast<int32_t>(blockDim.x)) {
+    const int32_t id = edits[i].id;
+    if (!owns(id) || (i > 0 && edits[i - 1].id == id)) continue;
+    float logit = logit_of(id);
+    for (int32_t j = i; j < count && edits[j].id == id; j++)
+      if (want.position < edits[j].until) logit += edits[j].bias;
+    logit_of(id) = logit;
+  }
+  __syncthreads();
+}
+
 // Puts a row's token where the row wants it; -1: none could be drawn. By one thread.
 __device__ inline void keep(const HeadRows& op, const HeadRow& want, int32_t token) {
   keep_token(want, token, op.last_tokens, op.drafts);

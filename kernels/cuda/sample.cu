@@ -24,17 +24,8 @@ __device__ void edit_row(float* edited, const float* logits, const HeadRow& want
     for_each_drafted(op, want, [&](int32_t id, uint16_t count) { edited[id] = penalized(logits[id], count, want); });
     __syncthreads();
   }
-  const LogitEdit* edits = slots.edits + static_cast<int64_t>(want.slot) * kMaxLogitEdits;
-  const int32_t count = slots.num_edits[want.slot];
-  // Two edits of one id stand side by side: its first thread does both.
-  for (int32_t i = threadIdx.x; i < count; i += kRowThreads) {
-    if (edits[i].id >= op.vocab || (i > 0 && edits[i - 1].id == edits[i].id)) continue;
-    float x = edited[edits[i].id];
-    for (int32_t j = i; j < count && edits[j].id == edits[i].id; j++)
-      if (want.position < edits[j].until) x += edits[j].bias;
-    edited[edits[i].id] = x;
-  }
-  __syncthreads();
+  add_biases(
+      op, want, [&](int32_t id) { return id < op.vocab; }, [&](int32_t id) -> float& { return edited[id]; });
 }
 
 // From logits with that peak.

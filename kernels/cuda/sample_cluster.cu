@@ -30,15 +30,8 @@ __device__ void edit(ClusterSampler& row, const HeadRow& want, const HeadRows& o
     });
     __syncthreads();
   }
-  const LogitEdit* edits = slots.edits + static_cast<int64_t>(want.slot) * kMaxLogitEdits;
-  const int32_t count = slots.num_edits[want.slot];
-  // Two edits of one id stand side by side: its first thread does both.
-  for (int32_t i = threadIdx.x; i < count; i += kClusterThreads) {
-    if (!row.owns(edits[i].id) || (i > 0 && edits[i - 1].id == edits[i].id)) continue;
-    for (int32_t j = i; j < count && edits[j].id == edits[i].id; j++)
-      if (want.position < edits[j].until) row.logit(edits[i].id) += edits[j].bias;
-  }
-  __syncthreads();
+  add_biases(
+      op, want, [&](int32_t id) { return row.owns(id); }, [&](int32_t id) -> float& { return row.logit(id); });
 }
 
 // From a row whose weights add up to `total`. `value` of the result: the logit, if it is at hand, or NaN.

@@ -61,15 +61,15 @@ void PhaseBarrier::wait(uint32_t parity) {
   }
 }
 
-void Device::run(unsigned blocks, int blocks_of_cluster, int threads, size_t shared_bytes,
-                 std::function<void()> kernel) {
+void Device::run(dim3 grid, int blocks_of_cluster, int threads, size_t shared_bytes, std::function<void()> kernel) {
   kernel_ = std::move(kernel);
-  blocks_ = blocks, threads_ = threads;
-  for (unsigned first = 0; first < blocks; first += static_cast<unsigned>(blocks_of_cluster))
-    run_cluster(first, blocks_of_cluster, shared_bytes);
+  grid_ = grid, threads_ = threads;
+  for (unsigned y = 0; y < grid.y; ++y)
+    for (unsigned x = 0; x < grid.x; x += static_cast<unsigned>(blocks_of_cluster))
+      run_cluster({x, y, 0}, blocks_of_cluster, shared_bytes);
 }
 
-void Device::run_cluster(unsigned first_block, int blocks, size_t shared_bytes) {
+void Device::run_cluster(uint3 first_block, int blocks, size_t shared_bytes) {
   constexpr size_t kAligned = 128;
   cluster_ = std::vector<Block>(blocks);
   all_ = std::vector<Thread>(static_cast<size_t>(blocks) * threads_);
@@ -78,7 +78,7 @@ void Device::run_cluster(unsigned first_block, int blocks, size_t shared_bytes) 
   steps_ = 0;
   for (int b = 0; b < blocks; ++b) {
     Block& block = cluster_[b];
-    block.rank = b, block.number = first_block + static_cast<unsigned>(b);
+    block.rank = b, block.number = {first_block.x + static_cast<unsigned>(b), first_block.y, 0};
     block.memory = std::make_unique_for_overwrite<char[]>(shared_bytes + kAligned);
     std::generate_n(block.memory.get(), shared_bytes + kAligned, [&] { return static_cast<char>(random_()); });
     const auto address = reinterpret_cast<uintptr_t>(block.memory.get());

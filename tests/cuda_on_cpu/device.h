@@ -6,6 +6,8 @@
 // Kernels are compiled as C++ with device_code.h, and with this folder's headers in the place of those whose bodies are
 // PTX.
 #pragma once
+#include <vector_types.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -43,8 +45,8 @@ struct Warp {
 };
 
 struct Block {
-  int rank = 0;         // within its cluster
-  unsigned number = 0;  // within the grid
+  int rank = 0;    // within its cluster
+  uint3 number{};  // within the grid
   std::unique_ptr<char[]> memory;
   char* shared = nullptr;  // dynamic shared memory, aligned to 128
   std::vector<Warp> warps;
@@ -74,10 +76,10 @@ class Device {
 
   // Runs a grid of clusters, one after the other. Aborts with a message when threads wait for ever, or when lanes of a
   // warp do different things together.
-  void run(unsigned blocks, int blocks_of_cluster, int threads, size_t shared_bytes, std::function<void()> kernel);
+  void run(dim3 grid, int blocks_of_cluster, int threads, size_t shared_bytes, std::function<void()> kernel);
 
   Thread& current() { return *current_; }
-  unsigned blocks() const { return blocks_; }
+  const dim3& grid() const { return grid_; }
   int threads() const { return threads_; }
   char* shared_of(int rank) { return cluster_.at(rank).shared; }
 
@@ -106,7 +108,7 @@ class Device {
 
  private:
   static void run_thread();
-  void run_cluster(unsigned first_block, int blocks, size_t shared_bytes);
+  void run_cluster(uint3 first_block, int blocks, size_t shared_bytes);
   void start(Thread& thread, char* stack);
   Thread* next_thread();
   bool meet(Meeting& meeting, int all);  // true for the last to come; the others return from leave()
@@ -118,7 +120,7 @@ class Device {
 
   std::mt19937 random_;
   std::function<void()> kernel_;
-  unsigned blocks_ = 0;
+  dim3 grid_;
   int threads_ = 0;
   std::vector<Block> cluster_;
   std::vector<Thread> all_;

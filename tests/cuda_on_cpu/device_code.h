@@ -33,9 +33,9 @@
 namespace penstock::cuda_on_cpu {
 
 inline uint3 thread_index() { return {device().current().number, 0, 0}; }
-inline uint3 block_index() { return {device().current().block->number, 0, 0}; }
+inline uint3 block_index() { return device().current().block->number; }
 inline dim3 block_size() { return dim3(static_cast<unsigned>(device().threads())); }
-inline dim3 grid_size() { return dim3(device().blocks()); }
+inline dim3 grid_size() { return device().grid(); }
 
 template <class To, class From>
 To bits_as(const From& from) {
@@ -90,6 +90,9 @@ inline unsigned __reduce_max_sync(unsigned, unsigned value) {
 inline unsigned __reduce_min_sync(unsigned, unsigned value) {
   return penstock::cuda_on_cpu::combined("__reduce_min_sync", value,
                                          [](unsigned a, unsigned b) { return a < b ? a : b; });
+}
+inline unsigned __reduce_add_sync(unsigned, unsigned value) {
+  return penstock::cuda_on_cpu::combined("__reduce_add_sync", value, [](unsigned a, unsigned b) { return a + b; });
 }
 inline void __syncwarp() {
   penstock::cuda_on_cpu::combined("__syncwarp", 0u, [](unsigned, unsigned) { return 0u; });

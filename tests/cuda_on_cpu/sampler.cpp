@@ -1,4 +1,4 @@
-// The CPU's backend, but for sample and score, which are the GPU's.
+// The CPU's backend, but for what draws tokens, which is the GPU's.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/op_checks.h"
 #include "tests/cuda_on_cpu/device_code.h"
@@ -23,6 +23,19 @@ class BackendWithGpuSampler : public cpu::CpuBackend {
     check(op);
     if (in_clusters(op)) return cuda::score_in_clusters(op, nullptr);
     cuda::score(op, nullptr, 0, nullptr);
+  }
+
+  void find_candidates(const FindCandidates& op) override {
+    check(op);
+    cuda::find_candidates(op, nullptr);
+  }
+  void choose_candidates(const ChooseCandidates& op) override {
+    check(op);
+    cuda::choose_candidates(op, nullptr);
+  }
+  void settle_candidates(const SettleCandidates& op) override {
+    check(op);
+    cuda::settle_candidates(op, nullptr);
   }
 
  private:

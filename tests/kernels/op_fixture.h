@@ -24,9 +24,9 @@ constexpr double kUlp = 0x1p-24;  // half a unit in the last place of 1.0f
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// PENSTOCK_TEST_DEVICE: cpu (the default), cuda, or cuda_on_cpu, the CPU with a GPU's sampler (tests/cuda_on_cpu),
-// which draws in the cases with the tag [sampler]. PENSTOCK_TEST_POISON=off leaves fresh memory as it is, for tools
-// that look for what is read before it is written.
+// PENSTOCK_TEST_DEVICE: cpu (the default), cuda, or cuda_on_cpu, the CPU with a GPU's sampler (tests/cuda_on_cpu), for
+// the cases with the tags [sampler] and [candidates], which are quick enough. PENSTOCK_TEST_POISON=off leaves fresh
+// memory as it is, for tools that look for what is read before it is written.
 inline std::string_view test_device() {
   const char* device = std::getenv("PENSTOCK_TEST_DEVICE");
   return device ? device : "cpu";

@@ -164,7 +164,7 @@ TEST_CASE("filtered rows get the whole row's token, decided or left") {
   comparison.check_shares();
 }
 
-TEST_CASE("filters and edits together", "[sanitize]") {
+TEST_CASE("filters and edits together", "[candidates][sanitize]") {
   auto backend = test_backend();
   std::mt19937 random(5);
   Comparison comparison(*backend);
@@ -172,7 +172,7 @@ TEST_CASE("filters and edits together", "[sanitize]") {
   comparison.check_shares();
 }
 
-TEST_CASE("a rank that has no id above -inf counts none", "[sanitize]") {
+TEST_CASE("a rank that has no id above -inf counts none", "[candidates][sanitize]") {
   auto backend = test_backend();
   constexpr int32_t kRows = 40, kVocab = 80;
   HostRows host{kVocab, {}, {}, std::vector<Slot>(kRows)};
@@ -214,7 +214,7 @@ TEST_CASE("as many rows are decided as have their largest key within the filters
   }
 }
 
-TEST_CASE("ranks that exchange candidates and tallies draw as one does", "[ranks]") {
+TEST_CASE("ranks that exchange candidates and tallies draw as one does", "[candidates][ranks]") {
   std::mt19937 random(9);
   for (int size : {2, 3, 4}) {
     Ranks ranks(size);

@@ -47,7 +47,7 @@ HostRows edited_rows(int32_t vocab, uint32_t seed) {
 
 }  // namespace
 
-TEST_CASE("what parts of the vocabulary say decides as the whole does", "[sanitize]") {
+TEST_CASE("what parts of the vocabulary say decides as the whole does", "[candidates][sanitize]") {
   auto backend = test_backend();
   for (int64_t vocab : {5, 320, 1003, 32064}) {
     const HostRows host = plain_rows(vocab);
@@ -63,7 +63,7 @@ TEST_CASE("what parts of the vocabulary say decides as the whole does", "[saniti
   }
 }
 
-TEST_CASE("rows with alternatives are left for the whole vocabulary", "[sanitize]") {
+TEST_CASE("rows with alternatives are left for the whole vocabulary", "[candidates][sanitize]") {
   auto backend = test_backend();
   HostRows host{320, {}, {}};
   for (int32_t r = 0; r < 6; ++r) {
@@ -109,7 +109,7 @@ TEST_CASE("ranks edit their ids as the whole row is edited") {
   CHECK(banned > 0);
 }
 
-TEST_CASE("ranks tell all banned from no numbers") {
+TEST_CASE("ranks tell all banned from no numbers", "[candidates]") {
   auto backend = test_backend();
   constexpr int64_t kVocab = 10;
   for (float temperature : {0.0f, 1.0f}) {

@@ -30,7 +30,7 @@ void launch_clusters(void (*kernel)(Parameters...), unsigned cluster, dim3 grid,
                      cudaStream_t, Arguments&&... arguments) {
   if (shared_bytes > static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)))
     throw Error(ExitCode::internal, "cuda_on_cpu: too much shared memory");
-  cuda_on_cpu::device().run(grid.x, static_cast<int>(cluster), static_cast<int>(block.x), shared_bytes,
+  cuda_on_cpu::device().run(grid, static_cast<int>(cluster), static_cast<int>(block.x), shared_bytes,
                             [&] { kernel(arguments...); });
 }
 template <class... Parameters, class... Arguments>

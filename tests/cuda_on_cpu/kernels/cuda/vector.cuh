@@ -18,6 +18,14 @@ inline float warp_sum(float x) {
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xFFFFFFFF, x, lanes);
   return x;
 }
+inline float block_sum(float x, float* partial) {
+  x = warp_sum(x);
+  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = x;
+  __syncthreads();
+  float total = 0;
+  for (unsigned i = 0; i < blockDim.x / kWarp; i++) total += partial[i];
+  return total;
+}
 inline char* dynamic_shared_memory() { return cuda_on_cpu::device().current().block->shared; }
 inline void wait_for_previous_kernel() {}
 
