@@ -2,7 +2,7 @@
 // part of that.
 #pragma once
 #include "kernels/cuda/head_rows.cuh"
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace penstock::cuda {
 

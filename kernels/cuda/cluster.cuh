@@ -3,7 +3,7 @@
 #pragma once
 #include <cstdint>
 
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace penstock::cuda {
 

@@ -32,16 +32,13 @@ class ClusterContenders : public ClusterSearch {
     list_contenders(scale, want, groups, bound, least);
     __syncthreads();
     const double wanted = static_cast<double>(filters.share) * static_cast<double>(total);
-    Best rejected{__builtin_inff(), -1};
-    bool any_rejected = false;
+    Best rejected;
     for (;;) {
-      const Contender one = combine_blocks<Contender>(
-          [&] { return best_contender(any_rejected, rejected); },
-          [](const Contender& a, const Contender& b) { return goes_before(b.key, b.id, a.key, a.id) ? b : a; });
+      const Contender one = combine_blocks<Contender>([&] { return best_contender(rejected); }, Contender::of);
       const Best best{one.logit, one.id};
       if (best.id < 0 || best.id == peak_id_ || !(filters.share < 1)) return best;
       if (weight_before(scale, best, groups) < wanted) return best;
-      rejected = best, any_rejected = true;
+      rejected = best;
     }
   }
 
@@ -49,12 +46,7 @@ class ClusterContenders : public ClusterSearch {
   __device__ static uint32_t word_of(const RandomWords& words, int i) {
     return i == 0 ? words.word[0] : i == 1 ? words.word[1] : i == 2 ? words.word[2] : words.word[3];
   }
-
- private:
-  // e^2.7 = 15 keys of what top-p keeps are above the bound; exp(-15): that none is. Where it keeps little the bound is
-  // that of half the row, so that contenders stay few.
-  static constexpr float kPatience = 2.7f, kLeastShare = 0.5f;
-  static constexpr int32_t kTooMany = -2;  // in place of a contender's id
+  __device__ uint32_t block_of(int g) const { return static_cast<uint32_t>(first_ / 4 + g); }  // as words are numbered
 
   // No logit below it is read as `scaled` or more. A number.
   __device__ static float lowest_logit(const RowScale& scale, float scaled) {
@@ -80,6 +72,12 @@ class ClusterContenders : public ClusterSearch {
     return count;
   }
 
+ private:
+  // e^2.7 = 15 keys of what top-p keeps are above the bound; exp(-15): that none is. Where it keeps little the bound is
+  // that of half the row, so that contenders stay few.
+  static constexpr float kPatience = 2.7f, kLeastShare = 0.5f;
+  static constexpr int32_t kTooMany = -2;  // in place of a contender's id
+
   // Whether an id's key may reach the bound, without a logarithm: noise, -log(-log(1 - w)), is below -log w, so w must
   // not be above `chance`, exp(scaled - bound). The left side is 1 + w, rounded down; `chance` may be so by 1e-3.
   __device__ static bool may_reach(float chance, uint32_t word) {
@@ -90,13 +88,12 @@ class ClusterContenders : public ClusterSearch {
     const RowWords words(want.seed, want.choice, want.position);
     const uint16_t* list = listed_groups();
     const float power = scale.inverse * kLog2E, zero = 1e-3f - bound * kLog2E;
-    const auto block = static_cast<uint32_t>(first_ / 4);
     const auto chance = [&](float logit) { return exp2_approximate(fmaf(logit - scale.peak, power, zero)); };
 #pragma unroll 2
     for (int i = lane_; i < groups; i += kWarp) {
       const int g = list[i];
       const float4 x = group(g);
-      const RandomWords random = words.of_group(block + static_cast<uint32_t>(g));
+      const RandomWords random = words.of_group(block_of(g));
       const uint32_t least_word = min(min(random.word[0], random.word[1]), min(random.word[2], random.word[3]));
       if (!may_reach(chance(max4(x)), least_word)) continue;
 #pragma unroll
@@ -111,18 +108,15 @@ class ClusterContenders : public ClusterSearch {
     const uint32_t at = atomicAdd(&shared_.num_contenders, 1);
     if (at < kMostContenders) shared_.contenders[at] = {key, logit, id};
   }
-  // The one of this block with the largest key; only of those that come before the rejected one, if any was. By a warp.
-  __device__ Contender best_contender(bool any_rejected, const Best& rejected) const {
+  // The one of this block with the largest key, of those that come before the rejected one. By a warp.
+  __device__ Contender best_contender(const Best& rejected) const {
     if (shared_.num_contenders > kMostContenders) return {__builtin_inff(), kNowhere, kTooMany};
     Contender own;
     for (int i = lane_; i < static_cast<int>(shared_.num_contenders); i += kWarp) {
       const Contender& one = shared_.contenders[i];
-      if (any_rejected && !goes_before(one.logit, one.id, rejected.value, rejected.id)) continue;
-      if (goes_before(one.key, one.id, own.key, own.id)) own = one;
+      if (goes_before(one.logit, one.id, rejected.value, rejected.id)) own = Contender::of(own, one);
     }
-    const Best best = best_of_warp({own.key, own.id});
-    const int lane = __ffs(__ballot_sync(0xFFFFFFFF, own.id == best.id)) - 1;
-    return {best.value, __shfl_sync(0xFFFFFFFF, own.logit, lane), best.id};
+    return combine_lanes<kWarp>(own, Contender::of);
   }
 
   // Of the ids that top-p keeps rather than this one, which are all in listed groups. Added up as find_peak() does.

@@ -20,9 +20,7 @@ struct ClusterPlan {
   __host__ __device__ static int32_t part_of(int32_t vocab) {
     return (vocab + 4 * kClusterBlocks - 1) / (4 * kClusterBlocks) * 4;
   }
-  __host__ __device__ static int pieces_of(int32_t vocab) {
-    return (part_of(vocab) / 4 + kPieceGroups - 1) / kPieceGroups;
-  }
+  __host__ __device__ static int pieces_of(int32_t ids) { return ((ids + 3) / 4 + kPieceGroups - 1) / kPieceGroups; }
 };
 
 // The rows that a cluster takes: every so many-th one, if it is wanted. At most 32 of them. By whole warps.

@@ -24,7 +24,9 @@ constexpr float kListUnits = 0x1p40f;
 struct alignas(16) Contender {
   float key = kNowhere, logit = kNowhere;  // key: the scaled logit plus noise
   int32_t id = -1;
-  int32_t unused = 0;
+  __device__ static Contender of(const Contender& a, const Contender& b) {
+    return goes_before(b.key, b.id, a.key, a.id) ? b : a;
+  }
 };
 
 struct ClusterShared {
@@ -79,7 +81,7 @@ class ClusterRow : public ClusterMeeting {
         vocab_(plan.vocab),
         first_(rank_ * ClusterPlan::part_of(vocab_)),
         own_(min(max(vocab_ - first_, 0), ClusterPlan::part_of(vocab_))),
-        pieces_(((own_ + 3) / 4 + kPieceGroups - 1) / kPieceGroups),
+        pieces_(ClusterPlan::pieces_of(own_)),
         comes_(plan.aligned),
         feed_(shared.copied, ring, op, plan, rows, first_, (own_ + 3) / 4) {
     if (threadIdx.x == 0) {
@@ -96,8 +98,7 @@ class ClusterRow : public ClusterMeeting {
     is_new_ = true;
     if (threadIdx.x == 0) shared_.num_contenders = 0;
     if (comes_) return;
-    for (int32_t i = threadIdx.x; i < own_; i += kClusterThreads) logit(first_ + i) = logits[first_ + i];
-    __syncthreads();
+    change_each([&](int32_t id, float& logit) { logit = logits[id]; });
   }
   // Nothing of the row is looked at any more.
   __device__ void end() {
@@ -157,9 +158,12 @@ class ClusterRow : public ClusterMeeting {
     }
   }
 
-  // Every lane gets it.
+  // Every lane gets them.
+  __device__ static float largest_in_warp(float x) {
+    return from_ordered_bits(__reduce_max_sync(0xFFFFFFFF, ordered_bits(x)));
+  }
   __device__ static Best best_of_warp(const Best& own) {
-    const float value = from_ordered_bits(__reduce_max_sync(0xFFFFFFFF, ordered_bits(own.value)));
+    const float value = largest_in_warp(own.value);
     // As unsigned numbers, -1 is the highest.
     const unsigned id = __reduce_min_sync(0xFFFFFFFF, own.value == value ? static_cast<unsigned>(own.id) : UINT32_MAX);
     return {value, static_cast<int32_t>(id)};

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "kernels/candidates.h"
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/warp.cuh"
 #include "kernels/random.h"
 #include "kernels/step_view.h"
 

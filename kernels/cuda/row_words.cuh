@@ -1,6 +1,6 @@
 // The random words of a row (kernels/random.h), with what is the same for all its ids done once.
 #pragma once
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/warp.cuh"
 #include "kernels/random.h"
 
 namespace penstock::cuda {

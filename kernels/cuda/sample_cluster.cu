@@ -12,9 +12,11 @@ namespace {
 // Of rows of 128k ids: while one waits for the others of its cluster, the other computes.
 constexpr int kBlocksPerSm = 2;
 
+// Of a block, at most.
+__host__ __device__ int pieces_for(int32_t vocab) { return ClusterPlan::pieces_of(ClusterPlan::part_of(vocab)); }
 // Of the ring in a block's memory.
 __host__ __device__ int ring_offset(int32_t vocab) {
-  return (static_cast<int>(sizeof(ClusterShared)) + scratch_bytes(ClusterPlan::pieces_of(vocab)) + 127) / 128 * 128;
+  return (static_cast<int>(sizeof(ClusterShared)) + scratch_bytes(pieces_for(vocab)) + 127) / 128 * 128;
 }
 
 // The row's logits become what the slot's penalties and edits make of them.
@@ -34,8 +36,10 @@ __device__ void edit(ClusterSampler& row, const HeadRow& want, const HeadRows& o
       op, want, [&](int32_t id) { return row.owns(id); }, [&](int32_t id) -> float& { return row.logit(id); });
 }
 
-// From a row whose weights add up to `total`. `value` of the result: the logit, if it is at hand, or NaN.
-__device__ Best draw(ClusterSampler& row, const HeadRow& want, int32_t vocab, const Peak& peak, float total) {
+// From a row whose weights add up to `total`; logits: as device memory has them. `value` of the result: the logit,
+// there or as it was edited.
+__device__ Best draw(ClusterSampler& row, const HeadRow& want, const float* logits, int32_t vocab, const Peak& peak,
+                     float total) {
   const RowScale scale = RowScale::of(peak.logit, want.temperature);
   const float least = want.min_p > 0 ? fminf(static_cast<float>(log(static_cast<double>(want.min_p))), 0) : kNowhere;
   const bool limited = want.top_k > 0 && want.top_k < vocab;
@@ -47,7 +51,8 @@ __device__ Best draw(ClusterSampler& row, const HeadRow& want, int32_t vocab, co
   if (limited) cut = row.largest(scale, cut, want.top_k);
   if (want.top_p < 1) cut = row.nucleus(scale, cut, want.top_p);
   if (least > cut.lowest) cut = {least, INT32_MAX};
-  return {__int_as_float(0x7FFFFFFF), row.draw(scale, want, cut)};
+  const int32_t id = row.draw(scale, want, cut);
+  return {logits[id], id};
 }
 
 __device__ void write_top(ClusterSampler& row, TopLogprob* top, const float* logits, int32_t vocab, int32_t count,
@@ -76,10 +81,9 @@ __device__ void write_top(ClusterSampler& row, TopLogprob* top, const float* log
       return {.token = -1, .logprob = 0, .flags = drawn_from.bad ? HeadResult::kNonFinite : HeadResult::kAllBanned};
   }
   const Best token =
-      draws ? draw(row, want, op.vocab, drawn_from, scaled_total) : Best{drawn_from.logit, drawn_from.id};
+      draws ? draw(row, want, logits, op.vocab, drawn_from, scaled_total) : Best{drawn_from.logit, drawn_from.id};
   if (!row.is_leader()) return {};
-  const bool is_at_hand = !edited && !isnan(token.value);
-  return {.token = token.id, .logprob = log_probability(is_at_hand ? token.value : logits[token.id], peak), .flags = 0};
+  return {.token = token.id, .logprob = log_probability(edited ? logits[token.id] : token.value, peak), .flags = 0};
 }
 
 [[maybe_unused]] __device__ HeadResult score_row(ClusterSampler& row, const HeadRows& op, const HeadRow& want,
@@ -133,24 +137,19 @@ struct ClusterLaunch {
   ClusterPlan plan;
   size_t bytes;
 };
-// Of a block, when an SM holds kBlocksPerSm of them.
-int64_t shared_bytes_each() {
-  const int reserved = attribute(cudaDevAttrReservedSharedMemoryPerBlock);
-  return attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor) / kBlocksPerSm - reserved;
-}
 int64_t bytes_for(int32_t vocab, int slots) { return ring_offset(vocab) + int64_t{slots} * kPieceBytes; }
 
 // The whole row must be there at once, and a piece of the next is wanted.
 ClusterLaunch launch_for(const Head& op) {
   const auto vocab = static_cast<int32_t>(op.logits.cols);
-  const int pieces = ClusterPlan::pieces_of(vocab);
-  const int most = std::min(2 * pieces, kMostSlots);
-  int slots = most;
-  while (slots > pieces + 1 && bytes_for(vocab, slots) > shared_bytes_each()) slots--;
-  if (bytes_for(vocab, slots) > shared_bytes_each()) {  // a block has the SM for itself
-    slots = most;
-    while (slots > pieces && bytes_for(vocab, slots) > attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)) slots--;
-  }
+  const int pieces = pieces_for(vocab);
+  const auto slots_in = [&](int64_t bytes) {
+    return std::min({2 * pieces, kMostSlots, static_cast<int>((bytes - ring_offset(vocab)) / kPieceBytes)});
+  };
+  int slots = slots_in(attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor) / kBlocksPerSm -
+                       attribute(cudaDevAttrReservedSharedMemoryPerBlock));
+  // Else a block has the SM for itself.
+  if (slots <= pieces) slots = slots_in(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
   const bool aligned = op.logits.stride % 4 == 0 && reinterpret_cast<uintptr_t>(op.logits.data) % 16 == 0;
   return {{vocab, slots, aligned}, static_cast<size_t>(bytes_for(vocab, slots))};
 }
@@ -171,8 +170,7 @@ void run(const Head& op, cudaStream_t stream) {
 bool fits_cluster(const Head& op) {
   constexpr int64_t kMostIds = int64_t{kClusterBlocks} << 15;  // Band counts on it, and the sums of masses
   return op.logits.cols <= kMostIds && compute_capability() >= 90 &&
-         bytes_for(static_cast<int32_t>(op.logits.cols),
-                   ClusterPlan::pieces_of(static_cast<int32_t>(op.logits.cols))) <=
+         bytes_for(static_cast<int32_t>(op.logits.cols), pieces_for(static_cast<int32_t>(op.logits.cols))) <=
              attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
 }
 

@@ -144,31 +144,15 @@ void Device::go_on(std::vector<Thread*>& threads) {
   threads.clear();
 }
 
-bool Device::meet(Meeting& meeting, int all) { return ++meeting.arrived == all; }
-void Device::leave(Meeting& meeting, int all) {
-  if (meeting.arrived == all) {
-    meeting.arrived = 0;
-    return go_on(meeting.waiting);
-  }
-  meeting.waiting.push_back(current_);
-  wait();
-}
-void Device::join(Warp& warp, const char* what) {
-  if (warp.meeting.arrived > 0 && warp.what != what) fail("lanes of a warp do different things together");
-  warp.what = what;
-}
 int Device::with_block(bool value) {
   Block& block = *current_->block;
   if (block.meeting.arrived == 0) block.count = 0;
   block.count += value ? 1 : 0;
-  if (meet(block.meeting, threads_)) block.result = block.count;
-  leave(block.meeting, threads_);
+  meet(block.meeting, threads_, [&] { block.result = block.count; });
   return block.result;
 }
 void Device::with_cluster() {
-  const int all = threads_ * static_cast<int>(cluster_.size());
-  meet(meeting_, all);
-  leave(meeting_, all);
+  meet(meeting_, static_cast<int>(all_.size()), [] {});
 }
 PhaseBarrier* Device::make_barrier(int arrivals) {
   barriers_.push_back(std::make_unique<PhaseBarrier>(arrivals));

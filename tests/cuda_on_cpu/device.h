@@ -83,19 +83,19 @@ class Device {
   int threads() const { return threads_; }
   char* shared_of(int rank) { return cluster_.at(rank).shared; }
 
-  // --- what the current thread does with others
-  // -----------------------------------------------------------------------
+  // --- what the current thread does with others ---------------------------------------------------------------------
 
   // Each lane gives a value and gets `result` of what all gave. Whole warps do it; `what` is the same for all lanes.
   template <class Result>
   uint64_t with_warp(const char* what, uint64_t value, Result result) {
     Warp& warp = *current_->warp;
-    join(warp, what);
-    warp.given[current_->number % kLanes] = value;
-    const int lane = static_cast<int>(current_->number % kLanes);
-    if (meet(warp.meeting, kLanes))
+    if (warp.meeting.arrived > 0 && warp.what != what) fail("lanes of a warp do different things together");
+    warp.what = what;
+    const unsigned lane = current_->number % kLanes;
+    warp.given[lane] = value;
+    meet(warp.meeting, kLanes, [&] {
       for (int i = 0; i < kLanes; ++i) warp.got[i] = result(warp.given, i);
-    leave(warp.meeting, kLanes);
+    });
     return warp.got[lane];
   }
   int with_block(bool value);  // how many threads came with a true one
@@ -111,9 +111,17 @@ class Device {
   void run_cluster(uint3 first_block, int blocks, size_t shared_bytes);
   void start(Thread& thread, char* stack);
   Thread* next_thread();
-  bool meet(Meeting& meeting, int all);  // true for the last to come; the others return from leave()
-  void leave(Meeting& meeting, int all);
-  void join(Warp& warp, const char* what);
+  // Returns when so many have come; the last one calls complete() before.
+  template <class Complete>
+  void meet(Meeting& meeting, int all, Complete complete) {
+    if (++meeting.arrived < all) {
+      meeting.waiting.push_back(current_);
+      return wait();
+    }
+    complete();
+    meeting.arrived = 0;
+    go_on(meeting.waiting);
+  }
   [[noreturn]] void fail(const char* what);
   template <class T>
   T take_any(std::vector<T>& from);

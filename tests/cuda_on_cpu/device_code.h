@@ -39,7 +39,7 @@ inline dim3 grid_size() { return device().grid(); }
 
 template <class To, class From>
 To bits_as(const From& from) {
-  static_assert(sizeof(To) >= sizeof(From) || sizeof(To) <= sizeof(uint64_t));
+  static_assert(sizeof(To) <= sizeof(uint64_t) && sizeof(From) <= sizeof(uint64_t));
   uint64_t bits = 0;
   std::memcpy(&bits, &from, sizeof(From));
   To to;
@@ -147,4 +147,3 @@ T atomicMax(T* at, std::type_identity_t<T> value) {
   *at = max(before, value);
   return before;
 }
-using std::isnan;

@@ -1,6 +1,6 @@
 // Of kernels/cuda/bulk_copy.cuh what kernels on the CPU need: copies arrive in any order.
 #pragma once
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace penstock::cuda {
 

@@ -1,6 +1,6 @@
 // kernels/cuda/cluster.cuh, on the CPU: mail arrives in any order.
 #pragma once
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace penstock::cuda {
 
